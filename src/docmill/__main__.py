@@ -1,0 +1,5 @@
+"""`python -m docmill` is the `docmill` command."""
+
+from docmill.cli import main
+
+main()

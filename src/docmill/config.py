@@ -1,0 +1,288 @@
+"""The settings, one table: name, default, what it takes, what it is for.
+
+The table drives the environment variables (`DOCMILL_*`), the flags of the same names, `docmill
+doctor` and the reference in `docs/settings.md` (a test keeps that one complete). Every setting is
+checked at start, so a wrong one is a sentence then and not a surprise at night.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from docmill.errors import SettingError
+
+PREFIX = "DOCMILL_"
+UNITS = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+Parser = Callable[[str], Any]
+
+
+def whole_number(lowest: int, highest: int) -> Parser:
+    """Take a whole number of a range."""
+
+    def parse(text: str) -> int:
+        if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
+            raise ValueError(f"a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
+
+
+def seconds(lowest: float, highest: float) -> Parser:
+    """Take a number of seconds of a range; fractions are allowed."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not lowest <= value <= highest:
+            raise ValueError(f"seconds from {lowest:g} to {highest:g}")
+        return value
+
+    return parse
+
+
+def byte_count(text: str) -> int:
+    """Take a number of bytes, with a unit or without: `500000`, `50MB`, `1GiB`."""
+    compact = text.strip().upper().replace(" ", "")
+    digits = compact.rstrip("KMGIB")
+    factor = UNITS.get(
+        compact[len(digits) :] or "B", 1 if compact[len(digits) :] in {"", "B"} else 0
+    )
+    if not digits.isdecimal() or int(digits) * factor <= 0:
+        raise ValueError("a number of bytes such as 50MB or 1GiB")
+    return int(digits) * factor
+
+
+def one_of(*choices: str) -> Parser:
+    """Take one word of a list."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return text
+
+    return parse
+
+
+def postgres_url(text: str) -> str:
+    """Take the address of a PostgreSQL database."""
+    if urlsplit(text).scheme not in {"postgresql", "postgres"}:
+        raise ValueError("an address such as postgresql://user:password@host:5432/database")
+    return text
+
+
+def http_url(text: str) -> str:
+    """Take the address of an HTTP service."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("an address such as http://127.0.0.1:11434/v1")
+    return text.rstrip("/")
+
+
+def plain_text(text: str) -> str:
+    """Take any text that is not empty."""
+    if not text.strip():
+        raise ValueError("a text that is not empty")
+    return text
+
+
+def folder(text: str) -> Path:
+    """Take the path of a folder; it need not exist yet."""
+    return Path(plain_text(text)).expanduser().absolute()
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Take host names separated by commas."""
+    return tuple(name.strip().lower() for name in plain_text(text).split(",") if name.strip())
+
+
+def default_data_dir() -> Path:
+    """Where data lies when nobody says: the platform's place for a program's data.
+
+    For root it is below /var/lib: PostgreSQL refuses to run as root, and the user that it runs as
+    instead could not pass through root's home.
+    """
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "docmill"
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/docmill")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "docmill"
+
+
+def setting(parse: Parser, about: str, default: Any, *, secret: bool = False) -> Any:
+    """Declare a row of the table; `secret` values are never shown."""
+    metadata = {"parse": parse, "about": about, "secret": secret}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process, checked. See the field's `about` for each."""
+
+    database_url: str | None = setting(
+        postgres_url,
+        "The PostgreSQL (15 or later, with pgvector) to use instead of the embedded one, as a role"
+        " that may create roles and schemas; the services log in as two lesser roles.",
+        None,
+        secret=True,
+    )
+    api_database_url: str | None = setting(
+        postgres_url,
+        "The address for the API's login role, where it can't be derived from DATABASE_URL.",
+        None,
+        secret=True,
+    )
+    worker_database_url: str | None = setting(
+        postgres_url,
+        "The address for the workers' login role, where it can't be derived from DATABASE_URL.",
+        None,
+        secret=True,
+    )
+    data_dir: Path = setting(
+        folder, "Where the embedded PostgreSQL keeps its data.", default_data_dir
+    )
+    host: str = setting(plain_text, "The address that `serve` listens on.", "127.0.0.1")
+    port: int = setting(
+        whole_number(0, 65535), "The port that `serve` listens on; 0 takes any.", 8000
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        host_names,
+        "Further host names under which requests are accepted, separated by commas.",
+        (),
+    )
+    workers: int = setting(whole_number(0, 256), "How many worker processes `serve` runs.", 2)
+    slots: int = setting(whole_number(1, 64), "How many jobs a worker process runs at once.", 2)
+    auth: str = setting(
+        one_of("none"), "Who may use the API; `none` serves this machine only.", "none"
+    )
+    max_upload_bytes: int = setting(byte_count, "The largest file that is taken.", 2 << 30)
+    upload_idle_seconds: float = setting(
+        seconds(1, 3600), "How long an upload may send nothing before it is given up.", 60.0
+    )
+    lease_seconds: float = setting(
+        seconds(1, 3600),
+        "How long a job stays a worker's own after the worker's last sign of life.",
+        15.0,
+    )
+    poll_seconds: float = setting(
+        seconds(0.05, 60), "How often an idle worker looks for work that nobody told it of.", 1.0
+    )
+    drain_seconds: float = setting(
+        seconds(0, 600), "How long a worker that is asked to stop may finish what it holds.", 10.0
+    )
+    max_attempts: int = setting(
+        whole_number(1, 100), "How often a job is tried before it fails.", 5
+    )
+    backoff_seconds: float = setting(
+        seconds(0, 3600), "The wait before the second try; it doubles with each further one.", 2.0
+    )
+    backoff_cap_seconds: float = setting(
+        seconds(0, 86400), "The longest wait between two tries.", 300.0
+    )
+    parse_memory_bytes: int = setting(byte_count, "The memory one parser may use.", 1 << 30)
+    parse_seconds: float = setting(
+        seconds(1, 86400), "How long one parser may work on one job.", 600.0
+    )
+    parse_stall_seconds: float = setting(
+        seconds(1, 3600), "How long a parser may go without finishing a page.", 60.0
+    )
+    embedder: str = setting(
+        one_of("static", "openai"),
+        "`static` runs offline; `openai` is any OpenAI-compatible endpoint.",
+        "static",
+    )
+    embed_url: str | None = setting(
+        http_url, "The base address of the OpenAI-compatible endpoint, such as https://…/v1.", None
+    )
+    embed_api_key: str | None = setting(plain_text, "The endpoint's key.", None, secret=True)
+    embed_model: str | None = setting(plain_text, "The model's name at the endpoint.", None)
+    embed_dimensions: int | None = setting(
+        whole_number(1, 2000), "How many dimensions the endpoint's vectors have.", None
+    )
+    embed_max_tokens: int = setting(
+        whole_number(16, 1_000_000), "The longest text, in tokens, that the model takes.", 8191
+    )
+    embed_batch: int = setting(whole_number(1, 2048), "How many passages go into one call.", 64)
+    embed_timeout_seconds: float = setting(
+        seconds(0.1, 600), "How long one call to the endpoint may take.", 60.0
+    )
+    log_level: str = setting(
+        one_of("debug", "info", "warning", "error"), "How much is logged.", "info"
+    )
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def read_settings(
+    environment: Mapping[str, str] = os.environ, flags: Mapping[str, str | None] | None = None
+) -> Settings:
+    """Read settings from flags first and the environment second, and check them all.
+
+    Args:
+        environment: variables; only those that begin with `DOCMILL_` are looked at.
+        flags: setting name -> text, None where the flag was not given.
+
+    Raises:
+        SettingError: a value is not what the setting takes, or two settings contradict.
+    """
+    given = {name: text for name, text in (flags or {}).items() if text is not None}
+    values: dict[str, Any] = {}
+    for row in fields(Settings):
+        text = given.get(row.name, environment.get(variable(row.name)))
+        if text is not None and text != "":
+            values[row.name] = _parsed(row.name, text, row.metadata)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
+    try:
+        return metadata["parse"](text)
+    except ValueError as error:
+        shown = "a value (kept secret)" if metadata["secret"] else repr(text)
+        raise SettingError(f"{variable(name)} is {shown}, but takes {error}.") from error
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.auth == "none" and not is_loopback(settings.host):
+        raise SettingError(
+            f"DOCMILL_HOST is {settings.host!r}: without authentication docmill serves this"
+            " machine only. Use 127.0.0.1, and a proxy that knows its users in front of it."
+        )
+    if settings.embedder == "openai":
+        for name in ("embed_url", "embed_model", "embed_dimensions"):
+            if getattr(settings, name) is None:
+                raise SettingError(f"DOCMILL_EMBEDDER is 'openai', so {variable(name)} is needed.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every setting as text, secrets hidden, for `docmill doctor` and logs."""
+    return {
+        row.name: "(set)"
+        if row.metadata["secret"] and getattr(settings, row.name) is not None
+        else str(getattr(settings, row.name))
+        for row in fields(settings)
+    }

@@ -1,0 +1,88 @@
+"""What a document holds, for whoever owns it: bytes, pages, passages and the audit trail."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from docmill.database import ApiDatabase, Async, Row, Statements
+
+STATEMENTS = Statements("contents")
+
+
+async def find_file(connection: Async, document_id: UUID) -> Row | None:
+    """File name, type, size and hash of a document's bytes; None where there is no document."""
+    cursor = await connection.execute(STATEMENTS.find_file, {"document_id": document_id})
+    return await cursor.fetchone()
+
+
+async def find_details(connection: Async, document_id: UUID) -> dict[str, Any] | None:
+    """What was said about a document at its upload; None where there is no document."""
+    cursor = await connection.execute(STATEMENTS.find_details, {"document_id": document_id})
+    row = await cursor.fetchone()
+    return dict(row) if row else None
+
+
+async def stream_bytes(
+    database: ApiDatabase, owner: UUID, file_id: UUID, first: int, last: int
+) -> AsyncIterator[bytes]:
+    """A file's bytes from `first` to `last`, both included.
+
+    With little memory and no long transaction: a slow reader holds no connection between slices.
+    """
+    while first <= last:
+        async with database.as_owner(owner) as connection:
+            cursor = await connection.execute(
+                STATEMENTS.read_bytes,
+                {"file_id": file_id, "first": first, "last": last},
+                binary=True,
+            )
+            rows = await cursor.fetchall()
+        progressed = False
+        for row in rows:
+            start, end = first - row["position"], last + 1 - row["position"]
+            piece = row["data"][max(0, start) : end]
+            if piece:
+                progressed = True
+                first += len(piece)
+                yield piece
+        if not progressed:
+            return  # the document was deleted while it was being read
+
+
+async def list_pages(
+    connection: Async, document_id: UUID, *, after: int, limit: int
+) -> list[Row] | None:
+    """Pages behind a number; None where there is no document."""
+    return await _list(connection, STATEMENTS.list_pages, document_id, after, limit)
+
+
+async def list_chunks(
+    connection: Async, document_id: UUID, *, after: int, limit: int
+) -> list[Row] | None:
+    """Passages behind an ordinal; None where there is no document."""
+    return await _list(connection, STATEMENTS.list_chunks, document_id, after, limit)
+
+
+async def list_jobs(connection: Async, document_id: UUID) -> list[dict[str, Any]]:
+    """Every job of a document with every attempt, lease tokens left out."""
+    cursor = await connection.execute(STATEMENTS.list_jobs, {"document_id": document_id})
+    return [dict(row) for row in await cursor.fetchall()]
+
+
+async def _list(
+    connection: Async, statement: bytes, document_id: UUID, after: int, limit: int
+) -> list[Row] | None:
+    cursor = await connection.execute(STATEMENTS.shown_generation, {"document_id": document_id})
+    document = await cursor.fetchone()
+    if document is None:
+        return None
+    cursor = await connection.execute(
+        statement,
+        {
+            "document_id": document_id,
+            "generation": document["generation"],
+            "after": after,
+            "limit": limit,
+        },
+    )
+    return await cursor.fetchall()

@@ -1,0 +1,51 @@
+-- What a document holds: its bytes, its pages, its passages, its history.
+
+-- find_file --
+select d.filename, d.media_type, f.id as file_id, f.size, f.sha256
+from documents d join files f on f.id = d.file_id
+where d.id = %(document_id)s;
+
+-- find_details --
+-- What was said about a document at its upload.
+select external_id, metadata from documents where id = %(document_id)s;
+
+-- read_bytes --
+-- The parts that hold a range of bytes, a few at a time. A part is at most 1 MiB.
+select position, data from file_parts
+where file_id = %(file_id)s and position > %(first)s - 1048576 and position <= %(last)s
+order by position limit 4;
+
+-- shown_generation --
+-- What is searched; while nothing is yet, what is being made.
+select coalesce(serving, generation) as generation from documents where id = %(document_id)s;
+
+-- list_pages --
+-- Each page with its place in the document's text: the pages joined by two line feeds.
+select number, text, char_start, char_start + char_length(text) as char_end
+from (
+  select number, text,
+         sum(char_length(text) + 2) over (order by number) - char_length(text) - 2 as char_start
+  from pages where document_id = %(document_id)s and generation = %(generation)s
+) placed
+where number > %(after)s
+order by number limit %(limit)s;
+
+-- list_chunks --
+select generation, ordinal, text, page_first, page_last, char_start, char_end, headings
+from chunks
+where document_id = %(document_id)s and generation = %(generation)s and ordinal > %(after)s
+order by ordinal limit %(limit)s;
+
+-- list_jobs --
+-- The audit trail: every job with every attempt, in the order in which they were made.
+select j.id, j.generation, j.stage, j.part, j.span, j.status, j.done, j.total, j.priority,
+       j.attempt, j.released, j.max_attempts, j.run_at, j.lease_until, j.worker, j.error,
+       j.created_at, j.started_at, j.finished_at,
+       coalesce((
+         select jsonb_agg(jsonb_build_object(
+           'attempt', a.attempt, 'worker', a.worker, 'started_at', a.started_at,
+           'ended_at', a.ended_at, 'outcome', a.outcome, 'error', a.error) order by a.attempt)
+         from job_attempts a where a.job_id = j.id), '[]') as attempts
+from processing_jobs j
+where j.document_id = %(document_id)s
+order by j.id;

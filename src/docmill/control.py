@@ -1,0 +1,115 @@
+"""Cancel, retry, reprocess, delete: what a user may ask of a document, in every state.
+
+Each is one transaction. A worker in the middle of the document is not waited for: its lease is
+revoked or its rows are gone, so its next commit is refused and its next beat tells it to stop.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from docmill import job_queue
+from docmill.database import ApiDatabase, Async, Row, Statements
+from docmill.errors import Problem
+
+STATEMENTS = Statements("control")
+QUEUE = job_queue.STATEMENTS
+TRIES = 3
+
+
+class Control:
+    """The operations on one owner's documents. An unknown id is NOT_FOUND in all of them."""
+
+    def __init__(self, database: ApiDatabase, owner: UUID) -> None:
+        self._database = database
+        self._owner = owner
+
+    async def cancel(self, document_id: UUID) -> None:
+        """Stop the work; nothing happens to a document that has ended."""
+        which = {"document_id": document_id}
+        async with self._database.as_owner(self._owner) as connection:
+            await _find(connection, document_id)
+            await connection.execute(QUEUE.lock_jobs, which)
+            await connection.execute(QUEUE.revoke_jobs, which)
+            await connection.execute(STATEMENTS.cancel_document, which)
+
+    async def retry(self, document_id: UUID) -> None:
+        """Let a failed or cancelled document go on where it stopped, with all its attempts anew.
+
+        Raises:
+            Problem: DOCUMENT_NOT_FAILED.
+        """
+        which = {"document_id": document_id}
+        async with self._database.as_owner(self._owner) as connection:
+            document = await _find(connection, document_id)
+            await connection.execute(STATEMENTS.lock_ended_jobs, which)
+            row = await _one(connection, STATEMENTS.retry_document, which)
+            if row is None:
+                raise Problem(
+                    "DOCUMENT_NOT_FAILED",
+                    f"The document is {document['status']}; there is nothing to retry. To have it"
+                    " read anew, reprocess it.",
+                )
+            await connection.execute(
+                QUEUE.requeue_ended_jobs, {**which, "generation": row["generation"]}
+            )
+            await connection.execute(QUEUE.wake_workers)
+
+    async def reprocess(self, document_id: UUID, max_attempts: int) -> None:
+        """Read, cut and embed a document anew; what serves goes on serving meanwhile.
+
+        Raises:
+            Problem: DOCUMENT_NOT_ENDED.
+        """
+        which = {"document_id": document_id}
+        async with self._database.as_owner(self._owner) as connection:
+            await _find(connection, document_id)
+            await connection.execute(STATEMENTS.lock_ended_jobs, which)
+            row = await _one(connection, STATEMENTS.reprocess_document, which)
+            if row is None:
+                raise Problem(
+                    "DOCUMENT_NOT_ENDED",
+                    "The document is being processed. Wait for its end or cancel it first.",
+                )
+            await connection.execute(
+                STATEMENTS.add_parse_job,
+                {**which, "generation": row["generation"], "max_attempts": max_attempts},
+            )
+            await connection.execute(QUEUE.wake_workers)
+
+    async def delete(self, document_id: UUID) -> None:
+        """Remove a document, in every state, with everything that hangs on it."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._delete_once(document_id)
+            except psycopg.errors.ForeignKeyViolation:
+                # A worker added a job, or an upload took the same bytes, at this very moment.
+                continue
+        return await self._delete_once(document_id)
+
+    async def _delete_once(self, document_id: UUID) -> None:
+        which = {"document_id": document_id}
+        async with self._database.as_owner(self._owner) as connection:
+            await _find(connection, document_id)
+            await connection.execute(STATEMENTS.lock_ended_jobs, which)
+            row = await _one(connection, STATEMENTS.delete_document, which)
+            if row is not None:
+                await connection.execute(STATEMENTS.free_file, {"file_id": row["file_id"]})
+
+
+def not_found() -> Problem:
+    """The same answer for an id that never was, one that is gone and one of another owner."""
+    return Problem("NOT_FOUND", "There is no such document.")
+
+
+async def _find(connection: Async, document_id: UUID) -> Row:
+    row = await _one(connection, STATEMENTS.find_document, {"document_id": document_id})
+    if row is None:
+        raise not_found()
+    return row
+
+
+async def _one(connection: Async, statement: bytes, parameters: dict[str, Any]) -> Row | None:
+    cursor = await connection.execute(statement, parameters)
+    return await cursor.fetchone()

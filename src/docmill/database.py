@@ -1,0 +1,181 @@
+"""Connections to PostgreSQL, and the SQL that lies beside the modules in `.sql` files.
+
+Everything here works behind a transaction pooler: no prepared statements, no session settings, no
+session locks. LISTEN is the one exception, and it is only ever a hint (`wakeup.py`).
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+API_ROLE = "docmill_api"
+WORKER_ROLE = "docmill_worker"
+CONNECT_SECONDS = 5
+POOL_WAIT_SECONDS = 5.0
+
+Row = DictRow
+Sync = Connection[Row]
+Async = AsyncConnection[Row]
+
+STATEMENT_NAME = re.compile(r"^-- (?P<name>[a-z_]+) --$", re.MULTILINE)
+
+
+class Statements:
+    """The named statements of one `.sql` file, as attributes.
+
+    A file is a list of `-- name --`, comment lines that give the reason, and one statement.
+    """
+
+    def __init__(self, name: str) -> None:
+        text = files("docmill").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+        pieces = STATEMENT_NAME.split(text)[1:]
+        self._name = name
+        self._statements = {
+            title: body.strip().encode()
+            for title, body in zip(pieces[::2], pieces[1::2], strict=True)
+        }
+
+    def __getattr__(self, name: str) -> bytes:
+        try:
+            return self._statements[name]
+        except KeyError:
+            raise AttributeError(f"{self._name}.sql has no statement {name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where each side of docmill reaches the database; `admin` only where it may migrate."""
+
+    admin: str | None
+    api: str
+    worker: str
+
+
+def addresses(admin: str | None, api: str | None = None, worker: str | None = None) -> Addresses:
+    """Fill in the login roles' addresses from the admin's, where they are not given."""
+    if admin is None and (api is None or worker is None):
+        raise ValueError("without the admin's address both login roles' addresses are needed")
+    return Addresses(
+        admin,
+        api or login_address(admin or "", API_ROLE),
+        worker or login_address(admin or "", WORKER_ROLE),
+    )
+
+
+def login_address(admin: str, role: str) -> str:
+    """The admin's address, for one of the login roles, with its derived password."""
+    parts: dict[str, Any] = {**conninfo_to_dict(admin), "user": role}
+    parts["password"] = derived_password(admin, role)
+    return make_conninfo("", **parts)
+
+
+def derived_password(admin: str, role: str) -> str | None:
+    """A login role's password: an HMAC of its name under the admin's password.
+
+    So every machine that knows the admin's address knows it, nobody has to store it, and who
+    knows it can't tell the admin's. None where the admin has no password (the server trusts the
+    connection, or the login roles' addresses are given by hand).
+    """
+    secret = conninfo_to_dict(admin).get("password")
+    if not secret:
+        return None
+    return hmac.new(str(secret).encode(), role.encode(), hashlib.sha256).hexdigest()
+
+
+def connect(address: str, *, autocommit: bool = False) -> Sync:
+    """Open one connection of one's own, for work that must not wait for a pool."""
+    return psycopg.connect(
+        address,
+        autocommit=autocommit,
+        row_factory=dict_row,
+        prepare_threshold=None,
+        connect_timeout=CONNECT_SECONDS,
+        application_name="docmill",
+    )
+
+
+class WorkerDatabase:
+    """The workers' pool: every owner's rows, by the role `docmill_worker`."""
+
+    def __init__(self, address: str, *, connections: int) -> None:
+        self.address = address
+        self._pool: ConnectionPool[Sync] = ConnectionPool(
+            address,
+            kwargs={
+                "row_factory": dict_row,
+                "prepare_threshold": None,
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": "docmill worker",
+            },
+            min_size=1,
+            max_size=connections,
+            timeout=POOL_WAIT_SECONDS,
+            open=True,
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Sync]:
+        """One transaction: committed at the end, rolled back by an exception."""
+        with self._pool.connection() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+
+class ApiDatabase:
+    """The API's pool: in each transaction one owner's rows, by the role `docmill_api`."""
+
+    def __init__(self, address: str, *, connections: int = 10) -> None:
+        self.address = address
+        self._pool: AsyncConnectionPool[Async] = AsyncConnectionPool(
+            address,
+            kwargs={
+                "row_factory": dict_row,
+                "prepare_threshold": None,
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": "docmill api",
+            },
+            min_size=1,
+            max_size=connections,
+            timeout=POOL_WAIT_SECONDS,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Start connecting. A database that is away now is waited for by each request."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def as_owner(self, owner: UUID) -> AsyncIterator[Async]:
+        """One transaction that sees and writes this owner's rows only."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "select set_config('request.jwt.claims', %s, true)",
+                [json.dumps({"sub": str(owner)})],
+            )
+            yield connection
+
+    @asynccontextmanager
+    async def as_nobody(self) -> AsyncIterator[Async]:
+        """One transaction without an owner: it sees nobody's rows, only the service's own."""
+        async with self._pool.connection() as connection:
+            yield connection

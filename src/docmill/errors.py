@@ -1,0 +1,213 @@
+"""Everything that can go wrong, as tables: a code, a title, a status or remedy, try again or not.
+
+Two kinds, because two kinds of people read them. A `Problem` answers a request (RFC 9457): it
+carries an HTTP status and nothing was stored. A `Failure` ends or delays the work on a stored
+document: it goes into the job, the audit trail and the document's status.
+
+Codes are stable: clients and the page's catalogue key on them. `tests/unit/test_errors.py` keeps
+docs and page complete.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """A refusal of a request: HTTP status and a title that never changes."""
+
+    status: int
+    title: str
+
+
+PROBLEMS = {
+    "BAD_REQUEST": ProblemKind(400, "The request can't be understood"),
+    "MULTIPART_BROKEN": ProblemKind(400, "The upload's multipart body is broken"),
+    "UPLOAD_CUT_OFF": ProblemKind(400, "The upload ended early"),
+    "FILE_MISSING": ProblemKind(422, "No file in the upload"),
+    "FILE_EMPTY": ProblemKind(422, "The file is empty"),
+    "FILENAME_HAS_PATH": ProblemKind(422, "The file name is a path"),
+    "FILENAME_HAS_CONTROL_CHARACTERS": ProblemKind(422, "The file name has control characters"),
+    "FILENAME_TOO_LONG": ProblemKind(422, "The file name is too long"),
+    "FIELD_INVALID": ProblemKind(422, "A field of the request is wrong"),
+    "TOO_MANY_FILES": ProblemKind(422, "More than one file in the upload"),
+    "FILE_TOO_LARGE": ProblemKind(413, "File too large"),
+    "MEDIA_TYPE_UNSUPPORTED": ProblemKind(415, "The request's content type is not supported"),
+    "PAGE_TOKEN_INVALID": ProblemKind(400, "The page token is not one of this list"),
+    "NOT_FOUND": ProblemKind(404, "Not found"),
+    "METHOD_NOT_ALLOWED": ProblemKind(405, "The route does not take this method"),
+    "DOCUMENT_NOT_FAILED": ProblemKind(409, "Only a failed or cancelled document can be retried"),
+    "DOCUMENT_NOT_ENDED": ProblemKind(409, "The document is still being processed"),
+    "HOST_REFUSED": ProblemKind(421, "The request's Host is not this server"),
+    "ORIGIN_REFUSED": ProblemKind(403, "Requests from other web pages are refused"),
+    "UPLOAD_STALLED": ProblemKind(408, "The upload stopped sending"),
+    "RANGE_INVALID": ProblemKind(416, "The byte range lies outside the file"),
+    "STORAGE_FULL": ProblemKind(507, "The database has no room left"),
+    "DATABASE_UNAVAILABLE": ProblemKind(503, "The database can't be reached"),
+    "EMBEDDER_UNAVAILABLE": ProblemKind(503, "The embedder can't be reached"),
+    "INTERNAL": ProblemKind(500, "docmill made a mistake"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FailureKind:
+    """A failure of work: its title, what a person can do, and whether trying again may help."""
+
+    title: str
+    remedy: str
+    retryable: bool
+
+
+FAILURES = {
+    "FILE_UNREADABLE": FailureKind(
+        "The file can't be read",
+        "It is damaged or not what its content claims. Open it, save it again and upload that.",
+        retryable=False,
+    ),
+    "FILE_ENCRYPTED": FailureKind(
+        "The file is password-protected",
+        "Remove the password and upload it again.",
+        retryable=False,
+    ),
+    "TYPE_UNSUPPORTED": FailureKind(
+        "This type of file is not supported",
+        "Convert it to PDF, an office format, HTML or text and upload that.",
+        retryable=False,
+    ),
+    "ARCHIVE_REFUSED": FailureKind(
+        "The file unpacks to more than is allowed",
+        "It looks like a decompression bomb. Save it again with its own program, or split it.",
+        retryable=False,
+    ),
+    "OUTPUT_TOO_LARGE": FailureKind(
+        "The file holds more text than is allowed",
+        "Split it into smaller files and upload those.",
+        retryable=False,
+    ),
+    "PARSER_DIED": FailureKind(
+        "The parser crashed on this file",
+        "Save the file again with another program, or convert it to PDF.",
+        retryable=True,
+    ),
+    "PARSER_OUT_OF_MEMORY": FailureKind(
+        "The parser needed more memory than is allowed",
+        "Split the file, or raise DOCMILL_PARSE_MEMORY_BYTES.",
+        retryable=True,
+    ),
+    "PARSER_TIMEOUT": FailureKind(
+        "The parser took longer than is allowed",
+        "Split the file, or raise DOCMILL_PARSE_SECONDS.",
+        retryable=True,
+    ),
+    "PARSER_STALLED": FailureKind(
+        "The parser stopped making progress",
+        "Save the file again with another program, or raise DOCMILL_PARSE_STALL_SECONDS.",
+        retryable=True,
+    ),
+    "EMBEDDER_UNAVAILABLE": FailureKind(
+        "The embedder can't be reached",
+        "Nothing is lost; it is tried again. If it lasts, look at `docmill doctor`.",
+        retryable=True,
+    ),
+    "EMBEDDER_REFUSED": FailureKind(
+        "The embedder refused the request",
+        "Check the embedder's address, model and key, then retry the document.",
+        retryable=False,
+    ),
+    "EMBEDDER_BAD_ANSWER": FailureKind(
+        "The embedder gave an unusable answer",
+        "It is tried again. If it lasts, check the model and its dimensions.",
+        retryable=True,
+    ),
+    "STORAGE_FULL": FailureKind(
+        "The database has no room left",
+        "Make room on the database's disk; it is tried again.",
+        retryable=True,
+    ),
+    "WORKER_LOST": FailureKind(
+        "Every worker on this document was lost",
+        "It may be the document that ends them. If other documents go through, convert this one.",
+        retryable=False,
+    ),
+    "LEASE_EXPIRED": FailureKind(
+        "The worker on this document was lost",
+        "Nothing to do: another worker takes over.",
+        retryable=True,
+    ),
+    "CANCELLED": FailureKind(
+        "Cancelled by request",
+        "Retry the document to go on where it stopped.",
+        retryable=False,
+    ),
+    "INTERNAL": FailureKind(
+        "docmill made a mistake",
+        "It is tried again. If it lasts, please report it with the document's id.",
+        retryable=True,
+    ),
+}
+
+WARNINGS = {
+    "NO_TEXT": "Nothing to search was found in this file.",
+    "PAGE_WITHOUT_TEXT": "A page has no text; if it is a scan, it needs OCR, which docmill lacks.",
+    "ENCODING_GUESSED": "The text's encoding was guessed.",
+    "TYPE_CORRECTED": "The file's content is of another type than its name says.",
+    "CONTENT_REPLACED": "Some characters could not be read and were replaced.",
+    "PARTS_SKIPPED": "A part of this file could not be read and was left out.",
+}
+
+
+class Problem(Exception):
+    """A request is refused. Nothing of it was stored.
+
+    `detail` says what was got and what is taken; `members` are added to the problem's JSON
+    (for example `max_size`); `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self, code: str, detail: str, *, retry_after: int | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.kind = PROBLEMS[code]
+        self.detail = detail
+        self.retry_after = retry_after
+        self.members = members
+
+
+class Failure(Exception):
+    """Work on a document failed. What follows from it is decided in `retry`.
+
+    `detail` is a sentence about this case; without one the table's remedy stands alone.
+    `retry_after` (seconds) is what a busy service asked for.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.kind = FAILURES[code]
+        self.detail = f"{detail} {self.kind.remedy}".strip()
+        self.retryable = self.kind.retryable if retryable is None else retryable
+        self.retry_after = retry_after
+
+
+class Stopped(Exception):
+    """The work was asked to stop: its lease was lost, it was cancelled, or the worker drains."""
+
+
+class LeaseLost(Stopped):
+    """The job was taken over, cancelled or deleted meanwhile. What was made of it is dropped."""
+
+
+class SettingError(Exception):
+    """A setting is wrong. The message names it, what it got and what it takes."""
+
+
+class Unavailable(Exception):
+    """docmill can't start or go on here. The message says what is missing and how to mend it."""

@@ -1,0 +1,306 @@
+"""The queue: claim, beat, checkpoint, finish, retry or fail, release, reap.
+
+The statements and their reasons are in `job_queue.sql`. Functions that take a connection run in
+the caller's transaction, because the point of this queue is that a stage's output, its end and the
+next job are one commit. `checkpoint` and `finish` are fences and go first in it: they raise
+`LeaseLost` where the claim no longer holds, and the caller's transaction is rolled back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from docmill.database import Row, Statements, Sync
+from docmill.errors import FAILURES, Failure, LeaseLost
+from docmill.model import Job
+from docmill.retry import RetryPolicy, counts_against, ends_the_job
+
+STATEMENTS = Statements("job_queue")
+
+# What was begun is finished before new documents are begun: less is half-done at any moment, and
+# the first results come sooner.
+PRIORITY = {"parse": 0, "chunk": -1, "embed": -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One job of a stage that is split: its number, what it covers, and how many units that is."""
+
+    part: int
+    span: dict[str, int] | None = None
+    total: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row that `enqueue_jobs` takes."""
+        return {"part": self.part, "span": self.span, "total": self.total}
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims: the worker's id, and for how many seconds a claim holds without a beat."""
+
+    worker: str
+    lease_seconds: float
+
+
+def claim(connection: Sync, claimant: Claimant, slots: int) -> list[Job]:
+    """Take up to `slots` due jobs; often none."""
+    rows = connection.execute(
+        STATEMENTS.claim_jobs,
+        {"slots": slots, "lease": claimant.lease_seconds, "worker": claimant.worker},
+    ).fetchall()
+    return [_job(row) for row in rows]
+
+
+def beat(connection: Sync, jobs: Sequence[Job], lease_seconds: float) -> set[int]:
+    """Renew the leases of these jobs and return the ids of those that are still held."""
+    rows = connection.execute(
+        STATEMENTS.beat_jobs,
+        {
+            "ids": [job.id for job in jobs],
+            "tokens": [job.token for job in jobs],
+            "lease": lease_seconds,
+        },
+    ).fetchall()
+    return {row["id"] for row in rows}
+
+
+def checkpoint(
+    connection: Sync,
+    job: Job,
+    *,
+    done: int,
+    lease_seconds: float,
+    total: int | None = None,
+    span: dict[str, int] | None = None,
+    state: dict[str, Any] | None = None,
+) -> None:
+    """Fence a commit in the middle of a job: `done` of its units are committed with it.
+
+    Raises:
+        LeaseLost: the claim no longer holds.
+    """
+    row = connection.execute(
+        STATEMENTS.checkpoint_job,
+        {
+            **_claim(job),
+            "done": done,
+            "total": total,
+            "span": _json(span),
+            "checkpoint": _json(state),
+            "lease": lease_seconds,
+        },
+    ).fetchone()
+    if row is None:
+        raise LeaseLost
+
+
+def finish(connection: Sync, job: Job, *, done: int) -> None:
+    """Fence the last commit of a job, which ends it and its attempt as succeeded.
+
+    Raises:
+        LeaseLost: the claim no longer holds.
+    """
+    row = connection.execute(STATEMENTS.finish_job, {**_claim(job), "done": done}).fetchone()
+    if row is None:
+        raise LeaseLost
+    _end_attempt(connection, job, "succeeded")
+
+
+def enqueue(connection: Sync, job: Job, stage: str, parts: Sequence[Part]) -> None:
+    """Add jobs of a stage of the same document; those that exist stay as they are."""
+    connection.execute(
+        STATEMENTS.enqueue_jobs,
+        {
+            **_following(job, stage),
+            "parts": Jsonb([part.as_json() for part in parts]),
+        },
+    )
+    connection.execute(STATEMENTS.wake_workers)
+
+
+def enqueue_taken(
+    connection: Sync, job: Job, stage: str, part: Part, claimant: Claimant
+) -> Job | None:
+    """Add the one job that follows, claimed by the same worker; None where it exists already."""
+    row = connection.execute(
+        STATEMENTS.enqueue_taken_job,
+        {
+            **_following(job, stage),
+            "span": _json(part.span),
+            "total": part.total,
+            "lease": claimant.lease_seconds,
+            "worker": claimant.worker,
+        },
+    ).fetchone()
+    if row is None:
+        return None
+    known = {"filename": job.filename, "file_id": job.file_id, "file_size": job.file_size}
+    return _job({**row, **known, "seconds_waited": 0.0})
+
+
+def unfinished_parts(connection: Sync, job: Job, stage: str) -> int:
+    """How many of a stage's jobs have not succeeded. Lock the document's row before asking."""
+    row = connection.execute(
+        STATEMENTS.count_unfinished_parts,
+        {"document_id": job.document_id, "generation": job.generation, "stage": stage},
+    ).fetchone()
+    return int(row["unfinished"]) if row else 0
+
+
+def fail(connection: Sync, job: Job, failure: Failure, policy: RetryPolicy) -> str | None:
+    """End an attempt that failed: back in line with a wait, or the end of the job and its document.
+
+    Returns:
+        `queued` or `failed`; None where the claim no longer holds and nothing was written.
+    """
+    if ends_the_job(failure, job.attempt, job.released, job.max_attempts):
+        ended = fail_for_good(connection, job, failure)
+        return "failed" if ended else None
+    error = error_json(job, failure)
+    row = connection.execute(
+        STATEMENTS.retry_job,
+        {
+            **_claim(job),
+            "error": Jsonb(error),
+            "retry_after": failure.retry_after,
+            "base": policy.base_seconds,
+            "cap": policy.cap_seconds,
+        },
+    ).fetchone()
+    if row is None:
+        return None
+    _end_attempt(connection, job, "failed", error)
+    return "queued"
+
+
+def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool = False) -> bool:
+    """End a job as failed, and with it its document and the document's other jobs.
+
+    With `expired` only where the lease ran out (the reaper's case: a worker that still beats must
+    not be overruled). Returns False where nothing was written.
+    """
+    error = error_json(job, failure)
+    connection.execute(STATEMENTS.lock_jobs, {"document_id": job.document_id})
+    row = connection.execute(
+        STATEMENTS.fail_job, {**_claim(job), "error": Jsonb(error), "expired": expired}
+    ).fetchone()
+    if row is None:
+        return False
+    _end_attempt(connection, job, "lease_expired" if expired else "failed", error)
+    connection.execute(STATEMENTS.revoke_jobs, {"document_id": job.document_id})
+    connection.execute(
+        STATEMENTS.fail_document,
+        {"document_id": job.document_id, "generation": job.generation, "error": Jsonb(error)},
+    )
+    return True
+
+
+def release(connection: Sync, job: Job) -> bool:
+    """Give a job back unfinished, at no cost. What was committed of it stays."""
+    row = connection.execute(STATEMENTS.release_job, _claim(job)).fetchone()
+    if row is None:
+        return False
+    _end_attempt(connection, job, "released")
+    return True
+
+
+def reap(connection: Sync, policy: RetryPolicy) -> list[Row]:
+    """Put the jobs of lost workers back in line; returns their id, document and late worker."""
+    lost = Failure("LEASE_EXPIRED")
+    return connection.execute(
+        STATEMENTS.reap_jobs,
+        {
+            "error": Jsonb(_error(lost, retryable=True)),
+            "base": policy.base_seconds,
+            "cap": policy.cap_seconds,
+        },
+    ).fetchall()
+
+
+def lost_for_good(connection: Sync) -> list[Job]:
+    """Jobs that lost their worker on the last attempt. Fail each in a transaction of its own."""
+    return [_job(row) for row in connection.execute(STATEMENTS.list_jobs_lost_for_good).fetchall()]
+
+
+def seconds_until_due(connection: Sync) -> float | None:
+    """When the next waiting job is due; negative for one that is overdue, None for none."""
+    row = connection.execute(STATEMENTS.next_due).fetchone()
+    return row["seconds"] if row else None
+
+
+def count_due(connection: Sync) -> int:
+    """How many jobs could be claimed now."""
+    row = connection.execute(STATEMENTS.count_due).fetchone()
+    return int(row["due"]) if row else 0
+
+
+def error_json(job: Job, failure: Failure) -> dict[str, Any]:
+    """The `error` of a status, of a job and of an attempt."""
+    return {
+        **_error(failure, retryable=failure.retryable),
+        "stage": job.stage,
+        "attempt": counts_against(job.attempt, job.released),
+    }
+
+
+def _error(failure: Failure, *, retryable: bool) -> dict[str, Any]:
+    return {
+        "code": failure.code,
+        "title": FAILURES[failure.code].title,
+        "detail": failure.detail,
+        "retryable": retryable,
+    }
+
+
+def _end_attempt(
+    connection: Sync, job: Job, outcome: str, error: dict[str, Any] | None = None
+) -> None:
+    connection.execute(
+        STATEMENTS.end_attempt,
+        {"id": job.id, "attempt": job.attempt, "outcome": outcome, "error": _json(error)},
+    )
+
+
+def _claim(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "token": job.token, "attempt": job.attempt}
+
+
+def _following(job: Job, stage: str) -> dict[str, Any]:
+    return {
+        "owner_id": job.owner_id,
+        "document_id": job.document_id,
+        "generation": job.generation,
+        "stage": stage,
+        "priority": PRIORITY[stage],
+        "max_attempts": job.max_attempts,
+    }
+
+
+def _json(value: dict[str, Any] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+def _job(row: Row) -> Job:
+    return Job(
+        id=row["id"],
+        owner_id=row["owner_id"],
+        document_id=row["document_id"],
+        generation=row["generation"],
+        stage=row["stage"],
+        part=row["part"],
+        span=row["span"],
+        attempt=row["attempt"],
+        released=row["released"],
+        max_attempts=row["max_attempts"],
+        token=row["lease_token"],
+        done=row["done"],
+        total=row["total"],
+        checkpoint=row["checkpoint"],
+        filename=row["filename"],
+        file_id=row["file_id"],
+        file_size=row["file_size"],
+        seconds_waited=row["seconds_waited"],
+    )

@@ -1,0 +1,248 @@
+-- The queue. Time is the database's now(), never a worker's clock.
+-- Lock order: processing_jobs by id, then documents by id, then everything else.
+
+-- claim_jobs --
+-- Take as many due jobs as there are free slots. The attempt is counted here and not at its end,
+-- so that a job that kills its worker runs out of attempts. The document is told in the same
+-- commit: it is being processed from the moment somebody holds its job.
+with due as (
+  select id from processing_jobs
+  where status = 'queued' and run_at <= now()
+  order by priority, run_at, id
+  limit %(slots)s
+  for no key update skip locked
+), taken as (
+  update processing_jobs j
+  set status = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),
+      lease_until = now() + make_interval(secs => %(lease)s), worker = %(worker)s,
+      started_at = coalesce(j.started_at, now())
+  from due where j.id = due.id
+  returning j.*
+), noted as (
+  insert into job_attempts (owner_id, job_id, attempt, worker)
+  select owner_id, id, attempt, worker from taken
+), locked as (
+  select id from documents where id in (select document_id from taken)
+  order by id for no key update
+), begun as (
+  update documents d
+  set status = 'processing', stage = t.stage, started_at = coalesce(d.started_at, now()),
+      changed_at = now(), version = d.version + 1
+  from (select distinct on (document_id) document_id, stage, attempt from taken
+        order by document_id, attempt desc) t
+  join locked on locked.id = t.document_id
+  where d.id = t.document_id and (d.status = 'queued' or t.attempt > 1)
+)
+select t.*, d.filename, d.file_id, f.size as file_size,
+       extract(epoch from now() - t.run_at)::float8 as seconds_waited
+from taken t
+join documents d on d.id = t.document_id
+join files f on f.id = d.file_id
+order by t.priority, t.run_at, t.id;
+
+-- beat_jobs --
+-- Renew the leases of the jobs that a worker holds. A row that does not come back is lost (taken
+-- over, cancelled or deleted): its work must stop. A lease that ran out but that nobody took is
+-- renewed: slow is not dead, and work that still beats is not thrown away.
+with mine as (
+  select j.id
+  from processing_jobs j
+  join unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) as held (id, token)
+    on held.id = j.id and held.token = j.lease_token
+  order by j.id
+  for no key update of j
+)
+update processing_jobs j set lease_until = now() + make_interval(secs => %(lease)s)
+from mine where j.id = mine.id
+returning j.id;
+
+-- checkpoint_job --
+-- The fence of a commit in the middle of a job: it goes first, and without a row the transaction
+-- is rolled back, so a worker whose lease went to another writes nothing.
+update processing_jobs
+set done = %(done)s, total = coalesce(%(total)s, total), span = coalesce(%(span)s, span),
+    checkpoint = coalesce(%(checkpoint)s, checkpoint),
+    lease_until = now() + make_interval(secs => %(lease)s)
+where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
+returning id;
+
+-- finish_job --
+-- The fence of a job's last commit, which also holds its last output and the jobs that follow.
+update processing_jobs
+set status = 'succeeded', done = %(done)s, total = %(done)s, error = null, finished_at = now(),
+    lease_token = null, lease_until = null
+where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
+returning id;
+
+-- end_attempt --
+-- Write how an attempt ended. An ended row is history; a trigger refuses to change it.
+update job_attempts
+set ended_at = clock_timestamp(), outcome = %(outcome)s, error = %(error)s
+where job_id = %(id)s and attempt = %(attempt)s and ended_at is null;
+
+-- enqueue_jobs --
+-- Add the jobs that follow. A follow-up that is there already is left alone: that is what makes
+-- enqueueing safe to repeat.
+insert into processing_jobs
+  (owner_id, document_id, generation, stage, part, span, total, priority, max_attempts)
+select %(owner_id)s, %(document_id)s, %(generation)s, %(stage)s, p.part, p.span, p.total,
+       %(priority)s, %(max_attempts)s
+from jsonb_to_recordset(%(parts)s) as p (part int, span jsonb, total int)
+order by p.part
+on conflict (document_id, generation, stage, part) do nothing;
+
+-- enqueue_taken_job --
+-- Add the one job that follows as already claimed by the worker that finished the one before: a
+-- small document goes straight through, with a row and a commit per stage but no wait between.
+with taken as (
+  insert into processing_jobs
+    (owner_id, document_id, generation, stage, part, span, total, priority, max_attempts,
+     status, attempt, lease_token, lease_until, worker, started_at)
+  values
+    (%(owner_id)s, %(document_id)s, %(generation)s, %(stage)s, 0, %(span)s, %(total)s,
+     %(priority)s, %(max_attempts)s,
+     'running', 1, gen_random_uuid(), now() + make_interval(secs => %(lease)s), %(worker)s, now())
+  on conflict (document_id, generation, stage, part) do nothing
+  returning *
+), noted as (
+  insert into job_attempts (owner_id, job_id, attempt, worker)
+  select owner_id, id, attempt, worker from taken
+)
+select * from taken;
+
+-- count_unfinished_parts --
+-- How many jobs of a stage have not succeeded. Asked while the document's row is locked, so of two
+-- parts that finish at the same moment exactly one sees zero.
+select count(*) as unfinished from processing_jobs
+where document_id = %(document_id)s and generation = %(generation)s and stage = %(stage)s
+  and status <> 'succeeded';
+
+-- retry_job --
+-- A try failed and another may help: wait base * 2^(tries - 1), capped, half of it by chance, or
+-- as long as the service asked for. Retries go behind fresh work by their later run_at.
+with back as (
+  update processing_jobs
+  set status = 'queued', error = %(error)s, lease_token = null, lease_until = null,
+      run_at = now() + make_interval(secs => greatest(
+        coalesce(%(retry_after)s::float8, 0),
+        least(%(cap)s::float8, %(base)s::float8 * 2 ^ (attempt - released - 1))
+          * (0.5 + random() / 2)))
+  where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
+  returning id, document_id
+), told as (
+  update documents set version = version + 1, changed_at = now()
+  where id in (select document_id from back)
+)
+select id from back;
+
+-- fail_job --
+-- The end of a job that can't succeed. With :expired only if its lease has run out, for the reaper.
+update processing_jobs
+set status = 'failed', error = %(error)s, finished_at = now(),
+    lease_token = null, lease_until = null
+where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
+  and (not %(expired)s or lease_until < now())
+returning id;
+
+-- fail_document --
+-- The document of a job that failed for good, in the same commit. The job's own row says which
+-- generation failed; one that was served before goes on being served.
+update documents
+set status = 'failed', stage = null, error = %(error)s, version = version + 1, changed_at = now()
+where id = %(document_id)s and generation = %(generation)s and status in ('queued', 'processing');
+
+-- release_job --
+-- Give a job back on SIGTERM or at the end of a tick's budget. It costs no attempt.
+with back as (
+  update processing_jobs
+  set status = 'queued', run_at = now(), released = released + 1,
+      lease_token = null, lease_until = null
+  where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
+  returning id, document_id
+), told as (
+  update documents set version = version + 1, changed_at = now()
+  where id in (select document_id from back)
+)
+select id from back;
+
+-- lock_jobs --
+-- Lock a document's live jobs in the one order, before anything that ends several of them.
+select id from processing_jobs
+where document_id = %(document_id)s and status in ('queued', 'running')
+order by id
+for no key update;
+
+-- revoke_jobs --
+-- End every live job of a document: those that wait never start, those that run lose their lease,
+-- which the fence makes final and the next beat tells their workers.
+with revoked as (
+  update processing_jobs
+  set status = 'cancelled', finished_at = now(), lease_token = null, lease_until = null
+  where document_id = %(document_id)s and status in ('queued', 'running')
+  returning id
+)
+update job_attempts a set ended_at = clock_timestamp(), outcome = 'cancelled'
+from revoked where a.job_id = revoked.id and a.ended_at is null;
+
+-- reap_jobs --
+-- Put the jobs of lost workers back in line. Every worker does this in its own loop, and a tick
+-- does it first: nobody has to set anything up for rescue to happen.
+with dead as (
+  select id from processing_jobs
+  where status = 'running' and lease_until < now() and attempt - released < max_attempts
+  order by id
+  limit 100
+  for no key update skip locked
+), freed as (
+  update processing_jobs j
+  set status = 'queued', error = %(error)s, lease_token = null, lease_until = null,
+      run_at = now() + make_interval(secs =>
+        least(%(cap)s::float8, %(base)s::float8 * 2 ^ (j.attempt - j.released - 1))
+          * (0.5 + random() / 2))
+  from dead where j.id = dead.id
+  returning j.id, j.attempt, j.document_id, j.worker
+), ended as (
+  update job_attempts a
+  set ended_at = clock_timestamp(), outcome = 'lease_expired', error = %(error)s
+  from freed where a.job_id = freed.id and a.attempt = freed.attempt
+), locked as (
+  select id from documents where id in (select document_id from freed)
+  order by id for no key update
+), told as (
+  update documents d set version = d.version + 1, changed_at = now()
+  from locked where d.id = locked.id
+)
+select id, document_id, worker from freed;
+
+-- list_jobs_lost_for_good --
+-- Jobs whose worker was lost on the last attempt: each is failed in a transaction of its own,
+-- because that ends the document and locks its other jobs.
+select j.*, d.filename, d.file_id, f.size as file_size, 0::float8 as seconds_waited
+from processing_jobs j
+join documents d on d.id = j.document_id
+join files f on f.id = d.file_id
+where j.status = 'running' and j.lease_until < now() and j.attempt - j.released >= j.max_attempts
+order by j.lease_until
+limit 100;
+
+-- requeue_ended_jobs --
+-- A document is retried: what failed or was cancelled waits again, with all its attempts before
+-- it. What succeeded stays done, so the work goes on where it stopped.
+update processing_jobs
+set status = 'queued', run_at = now(), released = attempt, error = null, finished_at = null
+where document_id = %(document_id)s and generation = %(generation)s
+  and status in ('failed', 'cancelled');
+
+-- wake_workers --
+-- A hint for idle workers. Nobody idle: no NOTIFY, whose lock would serialise busy committers.
+select pg_notify('docmill_jobs', '')
+where exists (select from workers where idle and seen_at > now() - interval '5 minutes');
+
+-- next_due --
+-- When the next waiting job is due, in seconds from now; null when none waits.
+select extract(epoch from min(run_at) - now())::float8 as seconds
+from processing_jobs where status = 'queued';
+
+-- count_due --
+-- How much work waits now, for a tick's answer.
+select count(*) as due from processing_jobs where status = 'queued' and run_at <= now();

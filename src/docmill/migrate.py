@@ -1,0 +1,192 @@
+"""Bring the database to this version's schema.
+
+Each migration is one transaction under one advisory lock, so any number of processes may start at
+once: one migrates, the others wait and find nothing left to do. The lock ends with the transaction,
+so it holds behind a transaction pooler as well.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+
+import psycopg
+from psycopg import sql
+
+from docmill.database import API_ROLE, WORKER_ROLE, Sync, connect, derived_password
+from docmill.errors import Unavailable
+
+LOCK = 0x646F636D696C6C  # "docmill"
+OLDEST_POSTGRES = 15
+FILE_NAME = re.compile(r"^(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql$")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered step of the schema."""
+
+    version: int
+    name: str
+    statements: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """A model whose vectors can be kept: it has a row, and an index for its dimension."""
+
+    name: str
+    dimensions: int
+
+
+def migrations() -> list[Migration]:
+    """All migrations of this version, in order."""
+    found = []
+    for file in files("docmill").joinpath("migrations").iterdir():
+        if match := FILE_NAME.match(file.name):
+            text = file.read_text(encoding="utf-8")
+            found.append(Migration(int(match["version"]), match["name"], text))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def newest_version() -> int:
+    """The schema version that this code is written for."""
+    return migrations()[-1].version
+
+
+def migrate(admin: str, model: EmbeddingModel) -> list[str]:
+    """Create roles, apply what is missing, make room for the model's vectors.
+
+    Args:
+        admin: address of a role that may create roles, schemas and extensions.
+        model: the model that vectors will be kept of.
+
+    Returns:
+        The names of the migrations that this call applied; often none.
+
+    Raises:
+        Unavailable: the server is too old, lacks pgvector or refuses the admin.
+    """
+    try:
+        with connect(admin) as connection:
+            return _migrate(connection, admin, model)
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"The database can't be reached: {str(error).strip()}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Unavailable(
+            f"The database refuses to be set up: {str(error).strip()}. DOCMILL_DATABASE_URL needs"
+            " a role that may create roles, schemas and extensions."
+        ) from error
+    except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported) as error:
+        raise Unavailable(
+            f"The database has no pgvector ({str(error).strip()}). Install the extension `vector`."
+        ) from error
+
+
+def _migrate(connection: Sync, admin: str, model: EmbeddingModel) -> list[str]:
+    if connection.info.server_version // 10_000 < OLDEST_POSTGRES:
+        raise Unavailable(
+            f"The database is PostgreSQL {connection.info.server_version // 10_000};"
+            f" docmill needs {OLDEST_POSTGRES} or later."
+        )
+    with connection.transaction():
+        _lock(connection)
+        _create_roles(connection, admin)
+    applied = [
+        migration.name for migration in migrations() if _apply_unless_done(connection, migration)
+    ]
+    with connection.transaction():
+        _lock(connection)
+        _make_room_for(connection, model)
+    return applied
+
+
+def _lock(connection: Sync) -> None:
+    connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+
+
+def _create_roles(connection: Sync, admin: str) -> None:
+    roles = files("docmill").joinpath("migrations", "roles.sql").read_text(encoding="utf-8")
+    connection.execute(roles.encode())
+    for role in (API_ROLE, WORKER_ROLE):
+        if password := derived_password(admin, role):
+            # Hashed here, so that the password itself never travels or reaches a server log.
+            verifier = connection.pgconn.encrypt_password(
+                password.encode(), role.encode(), b"scram-sha-256"
+            ).decode()
+            connection.execute(
+                sql.SQL("alter role {} password {}").format(
+                    sql.Identifier(role), sql.Literal(verifier)
+                )
+            )
+
+
+def _apply_unless_done(connection: Sync, migration: Migration) -> bool:
+    with connection.transaction():
+        _lock(connection)
+        done = connection.execute(
+            "select 1 from docmill.schema_migrations where version = %s", [migration.version]
+        ).fetchone()
+        if done:
+            return False
+        _become_owner(connection)
+        connection.execute(migration.statements.encode())
+        connection.execute(
+            "insert into docmill.schema_migrations (version, name) values (%s, %s)",
+            [migration.version, migration.name],
+        )
+        return True
+
+
+def _become_owner(connection: Sync) -> None:
+    """Act as the tables' owner until the end of the transaction."""
+    connection.execute("set local role docmill_owner")
+    connection.execute(
+        """select set_config('search_path', 'docmill, ' || quote_ident(n.nspname), true)
+           from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+           where e.extname = 'vector'"""
+    )
+
+
+def _make_room_for(connection: Sync, model: EmbeddingModel) -> None:
+    """Give the model its row and its vector index, unless it has them."""
+    _become_owner(connection)
+    connection.execute(
+        "insert into embedding_models (name, dimensions) select %(name)s, %(dimensions)s"
+        " where not exists (select from embedding_models where name = %(name)s)",
+        {"name": model.name, "dimensions": model.dimensions},
+    )
+    row = connection.execute(
+        "select id, dimensions, to_regclass('embeddings_of_model_' || id) as index"
+        " from embedding_models where name = %s",
+        [model.name],
+    ).fetchone()
+    if row is None or row["dimensions"] != model.dimensions:
+        raise Unavailable(
+            f"The embedder {model.name} has {model.dimensions} dimensions, but vectors of"
+            f" {row and row['dimensions']} are kept under this name. Give the model another name."
+        )
+    if row["index"] is None:
+        _create_vector_index(connection, row["id"], model.dimensions)
+
+
+def _create_vector_index(connection: Sync, model_id: int, dimensions: int) -> None:
+    connection.execute(
+        sql.SQL(
+            "create index {name} on embeddings using hnsw"
+            " ((embedding::vector({dimensions})) vector_cosine_ops) where model_id = {id}"
+        ).format(
+            name=sql.Identifier(f"embeddings_of_model_{model_id}"),
+            dimensions=sql.Literal(dimensions),
+            id=sql.Literal(model_id),
+        )
+    )
+
+
+def applied_version(connection: Sync) -> int:
+    """The schema version of the database; 0 where docmill never was."""
+    try:
+        row = connection.execute(
+            "select coalesce(max(version), 0) as version from docmill.schema_migrations"
+        ).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return 0
+    return int(row["version"]) if row else 0

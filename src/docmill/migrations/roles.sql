@@ -1,0 +1,54 @@
+-- Roles, schema and extension: what exists once per database, before any table does.
+-- Run before every migration, under the same lock; each statement can be run again.
+--
+-- docmill_owner owns the tables and can't log in. The API and the workers log in as two roles that
+-- own nothing, are no superusers and can't become anything else. Row-level security is forced, so
+-- even the owner sees no row.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'docmill_owner') then
+    create role docmill_owner nologin;
+  end if;
+  if not exists (select from pg_roles where rolname = 'docmill_api') then
+    create role docmill_api login noinherit;
+  end if;
+  if not exists (select from pg_roles where rolname = 'docmill_worker') then
+    create role docmill_worker login noinherit;
+  end if;
+  -- Whoever migrates acts as the owner; a superuser may anyway, any other role needs to be a member.
+  if not pg_has_role(current_user, 'docmill_owner', 'member') then
+    execute format('grant docmill_owner to %I', current_user);
+  end if;
+  if not exists (select from pg_extension where extname = 'vector') then
+    create schema if not exists extensions;
+    grant usage on schema extensions to public;
+    create extension vector with schema extensions;
+  end if;
+end $$;
+
+create schema if not exists docmill authorization docmill_owner;
+grant usage on schema docmill to docmill_api, docmill_worker;
+
+-- The path is fixed per role, with nothing on it that others can write to. It belongs to the role
+-- and not to the session, so it holds behind a transaction pooler too.
+do $$
+declare
+  path text := 'docmill, ' || (
+    select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+    where e.extname = 'vector');
+begin
+  execute 'alter role docmill_api set search_path = ' || path;
+  execute 'alter role docmill_worker set search_path = ' || path;
+  -- A frozen worker in mid-transaction would hold its job's row for ever: reaping skips locked rows.
+  alter role docmill_api set idle_in_transaction_session_timeout = '30s';
+  alter role docmill_worker set idle_in_transaction_session_timeout = '30s';
+  execute 'set local search_path = ' || path;
+end $$;
+
+create table if not exists docmill.schema_migrations (
+  version int primary key,
+  name text not null,
+  applied_at timestamptz not null default now()
+);
+alter table docmill.schema_migrations owner to docmill_owner;
+grant select on docmill.schema_migrations to docmill_api, docmill_worker;

@@ -1,0 +1,226 @@
+"""Office files, HTML, EPUB, mails and notebooks by kreuzberg, as markdown; ODP by ourselves.
+
+No OCR, no cache, one thread. Its own security limits stopped nothing when they were tried, so
+`archive_check` stands before it and the limits of the child process behind it.
+"""
+
+import html
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import kreuzberg
+
+from docmill import filetype
+from docmill.errors import Failure
+from docmill.model import Notice, Page
+from docmill.parse_text import decode, notices
+
+CONFIG = kreuzberg.ExtractionConfig(
+    use_cache=False,
+    disable_ocr=True,  # type: ignore[call-arg]  # only its stubs don't know it
+    output_format="markdown",
+    concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
+)
+MESSAGE_CHARACTERS = 200
+NAMES_TOLD = 5
+
+# Never looks for the end of the head inside a script, which may write one.
+HEAD = re.compile(
+    r"<head(?=[\s>])(?:(?><script\b.*?</script\s*>)|.)*?(?:</head\s*>|(?=<body[\s>]))",
+    re.IGNORECASE | re.DOTALL,
+)
+HEAD_WITHIN = 1 << 20
+TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+
+SLIDE = re.compile(r"ppt/(slides|slideLayouts|slideMasters|notesSlides)/[^/]+\.xml")
+PICTURE = re.compile(rb"<p:pic[\s>].*?</p:pic>", re.DOTALL)
+
+
+def parse_office(path: Path, kind: str) -> Iterator[Page | Notice]:
+    """One page of markdown, then notices about what could not be read."""
+    result = extract(path, kind)
+    yield from told(result.content, result)
+
+
+def parse_mail(path: Path, kind: str) -> Iterator[Page | Notice]:
+    """A mail, with the text of what is attached below it."""
+    result = extract(path, kind)
+    attached = dict(attachments(result))
+    parts = [result.content, *(f"# {name}\n\n{text}" for name, text in attached.items())]
+    yield from told("\n\n".join(part.strip("\n") for part in parts))
+    missing = [name for name in result.metadata.get("attachments") or [] if name not in attached]
+    if missing:
+        yield Notice("PARTS_SKIPPED", f"Attachments without readable text: {listed(missing)}.")
+
+
+def parse_html(path: Path, kind: str) -> Iterator[Page | Notice]:
+    """The body as markdown, below the title. Decoded here: kreuzberg takes all for UTF-8."""
+    source, encoding = decode(path.read_bytes())
+    title, body = without_head(source)
+    result = extract(body.encode("utf-8", errors="replace"), kind)
+    text = result.content
+    if title and not text.startswith(f"# {title}\n"):
+        text = f"# {title}\n\n{text}"
+    yield from told(text, result)
+    yield from notices(encoding, replaced=False)
+
+
+def parse_pptx(path: Path, kind: str) -> Iterator[Page | Notice]:
+    """A presentation. One picture without data makes kreuzberg refuse it; then without pictures."""
+    try:
+        result = extract(path, kind)
+    except Failure as failure:
+        if "Image" not in failure.detail:
+            raise
+        result = extract(without_pictures(path), kind)
+    yield from told(result.content, result)
+
+
+def parse_open_document(path: Path, kind: str) -> Iterator[Page | Notice]:
+    """OpenDocument by kreuzberg; presentations, which it has no reader for, by ourselves."""
+    with reading(filetype.NAMES[kind]), zipfile.ZipFile(path) as archive:
+        if b"encryption-data" in archive.read("META-INF/manifest.xml"):
+            raise Failure("FILE_ENCRYPTED", "The OpenDocument file asks for a password.")
+        text = read_presentation(archive.read("content.xml")) if kind == filetype.ODP else None
+    if text is None:
+        yield from parse_office(path, kind)
+    else:
+        yield from told(text)
+
+
+def told(text: str, result: kreuzberg.ExtractionResult | None = None) -> Iterator[Page | Notice]:
+    """The page, and what its reader says about it."""
+    yield Page(1, text)
+    if "\ufffd" in text:
+        yield Notice("CONTENT_REPLACED", "Some characters can't be read and stand as \ufffd.")
+    for warning in result.processing_warnings if result else []:
+        yield Notice("PARTS_SKIPPED", f"{str(warning.message)[:MESSAGE_CHARACTERS]}.")
+
+
+def extract(source: Path | bytes, kind: str) -> kreuzberg.ExtractionResult:
+    """What kreuzberg finds in a file of this media type, whatever the file is called."""
+    with reading(filetype.NAMES[kind]):
+        if isinstance(source, Path):
+            return kreuzberg.extract_file_sync(str(source), kind, config=CONFIG)
+        return kreuzberg.extract_bytes_sync(source, kind, config=CONFIG)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns what a library says about a bad file into a failure of that file.
+
+    A panic in Rust arrives as a `BaseException` of a class that can't be imported.
+    """
+    try:
+        yield
+    except (Failure, MemoryError, GeneratorExit):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = " ".join(str(error).split())[:MESSAGE_CHARACTERS]
+        encrypted = re.search("encrypted|password", said, re.IGNORECASE)
+        code = "FILE_ENCRYPTED" if encrypted else "FILE_UNREADABLE"
+        raise Failure(code, f"As {name} it can't be read ({said}).") from error
+
+
+# mail ------------------------------------------------------------------------------------
+
+
+def attachments(result: kreuzberg.ExtractionResult) -> Iterator[tuple[str, str]]:
+    """Name and text of each attachment that has text.
+
+    A nested mail comes twice, read (`nested_message_0.eml`) and raw (`attachment_0`).
+    """
+    children: list[dict[str, Any]] = result.children or []
+    for child in children:
+        raw = re.fullmatch(r"attachment_\d+", child["path"])
+        if raw or child["mime_type"].startswith("image/"):
+            continue
+        if text := child["result"].content.strip():
+            yield child["path"], text
+
+
+def listed(names: list[str]) -> str:
+    """Some names, and how many there are besides."""
+    more = len(names) - NAMES_TOLD
+    told_names = ", ".join(name[:MESSAGE_CHARACTERS] for name in names[:NAMES_TOLD])
+    return f"{told_names} and {more} more" if more > 0 else told_names
+
+
+# HTML ------------------------------------------------------------------------------------
+
+
+def without_head(source: str) -> tuple[str, str]:
+    """Title and the rest: kreuzberg writes the head's meta tags into the text as a block."""
+    head = HEAD.search(source, 0, HEAD_WITHIN)
+    if head is None:
+        return "", source
+    title = TITLE.search(head.group())
+    words = html.unescape(title.group(1)).split() if title else []
+    return " ".join(words), source[: head.start()] + source[head.end() :]
+
+
+# pptx ------------------------------------------------------------------------------------
+
+
+def without_pictures(path: Path) -> bytes:
+    """The presentation without picture shapes; they hold no text."""
+    rebuilt = io.BytesIO()
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(rebuilt, "w") as target:
+        for entry in source.infolist():
+            data = source.read(entry)
+            if SLIDE.fullmatch(entry.filename):
+                data = PICTURE.sub(b"", data)
+            target.writestr(entry.filename, data)
+    return rebuilt.getvalue()
+
+
+# odp -------------------------------------------------------------------------------------
+
+WHITE = {"text:s": " ", "text:tab": "\t", "text:line-break": "\n"}
+BLOCKS = {"text:p", "text:h"}
+
+
+def read_presentation(xml: bytes) -> str:
+    """The paragraphs of an OpenDocument `content.xml` as markdown, a heading for each slide.
+
+    Refuses a document type, and with it every entity.
+    """
+    blocks: list[str] = []
+    words: list[str] = []
+    open_blocks: list[str] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if name == "draw:page":
+            blocks.append(f"## {attributes.get('draw:name', '')}".rstrip())
+        if name in BLOCKS:
+            open_blocks.append(name)
+        characters(WHITE.get(name, ""))
+
+    def end(name: str) -> None:
+        if name in BLOCKS:
+            open_blocks.pop()
+            blocks.append("".join(words).strip())
+            words.clear()
+
+    def characters(text: str) -> None:
+        if open_blocks:
+            words.append(text)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it declares a document type")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = characters
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(xml, True)  # noqa: FBT003 - expat takes it by position only
+    return "\n\n".join(filter(None, blocks))

@@ -1,0 +1,64 @@
+"""PDF by pypdfium2: page by page, memory flat, the number of pages known at once."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pypdfium2  # type: ignore[import-untyped]
+from pypdfium2.raw import FPDF_ERR_PASSWORD  # type: ignore[import-untyped]
+
+from docmill.errors import Failure
+from docmill.filetype import PDF
+from docmill.model import Notice, Opened, Page
+
+MAX_PAGES = 100_000
+
+# PDFium marks a hyphen at the end of a line by this and drops the line end. Most part a word.
+BROKEN_WORD = re.compile("[\x02\ufffe](?=[a-zß-öø-ÿ])")
+BROKEN_HYPHEN = re.compile("[\x02\ufffe]")
+
+
+def parse_pdf(path: Path, first: int, last: int | None) -> Iterator[Opened | Page | Notice]:
+    """`Opened`, then the pages `first` to `last` (from 1, both included; None is the end).
+
+    Raises `FILE_ENCRYPTED`, `FILE_UNREADABLE`, `OUTPUT_TOO_LARGE` (more than 100,000 pages).
+    PDFium is not thread-safe: one user per process.
+    """
+    with closing(open_document(path)) as document:
+        total = len(document)
+        if total > MAX_PAGES:
+            raise Failure("OUTPUT_TOO_LARGE", f"It has {total:,} pages, {MAX_PAGES:,} are allowed.")
+        yield Opened(PDF, pages=total, ranged=True)
+        for number in range(first, min(last or total, total) + 1):
+            yield from read_page(document, number)
+
+
+def open_document(path: Path) -> pypdfium2.PdfDocument:
+    """The document, or why there is none."""
+    try:
+        return pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code == FPDF_ERR_PASSWORD:
+            raise Failure("FILE_ENCRYPTED", "The PDF asks for a password.") from error
+        raise Failure("FILE_UNREADABLE", "The PDF is damaged or cut off.") from error
+
+
+def read_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Page | Notice]:
+    """One page, and a notice where it has no text. A broken page is an empty one."""
+    try:
+        with closing(document[number - 1]) as page, closing(page.get_textpage()) as text_page:
+            text = plain(text_page.get_text_bounded())
+    except pypdfium2.PdfiumError:
+        yield Page(number, "")
+        yield Notice("PARTS_SKIPPED", "The page is damaged and was left out.", number)
+        return
+    yield Page(number, text)
+    if not text.strip():
+        yield Notice("PAGE_WITHOUT_TEXT", "The page has no text; a scan needs OCR.", number)
+
+
+def plain(text: str) -> str:
+    """Line feeds as line ends, and words whole that were parted at the end of a line."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return BROKEN_HYPHEN.sub("-", BROKEN_WORD.sub("", text))

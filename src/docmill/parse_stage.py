@@ -1,0 +1,192 @@
+"""The parse stage: read a file page by page, and commit what is read window by window.
+
+A long PDF is split: the first part learns how many pages there are and, in its first commit, adds a
+job for each further range, so that ranges are read side by side and a crash costs one window.
+"""
+
+import time
+from collections.abc import Iterator
+
+from docmill import documents, job_queue
+from docmill.database import Sync
+from docmill.job_queue import Part
+from docmill.model import Job, Notice, Opened, Page
+from docmill.workplace import Following, Work, Workplace
+
+PAGES_PER_PART = 100
+# A window closes at whichever comes first. Few pages: progress moves in many steps, a crash costs
+# little. Characters: memory stays flat. Seconds: slow pages show one by one.
+WINDOW_PAGES = 25
+WINDOW_CHARACTERS = 500_000
+WINDOW_SECONDS = 1.0
+# More text than this is read back by the next stage instead of being handed on in memory.
+HANDED_ON_CHARACTERS = 1_000_000
+
+
+class Window:
+    """Pages and notices that are read but not committed yet."""
+
+    def __init__(self) -> None:
+        self.pages: list[Page] = []
+        self.notices: list[Notice] = []
+        self._characters = 0
+        self._opened = time.monotonic()
+
+    def add(self, page: Page) -> None:
+        """Take one more page."""
+        self.pages.append(page)
+        self._characters += len(page.text)
+
+    def is_full(self) -> bool:
+        """Whether it is time to commit."""
+        return (
+            len(self.pages) >= WINDOW_PAGES
+            or self._characters >= WINDOW_CHARACTERS
+            or time.monotonic() - self._opened >= WINDOW_SECONDS
+        )
+
+
+class Reading:
+    """One attempt at a parse job: what was opened, how far it is, what may be handed on."""
+
+    def __init__(self, place: Workplace, job: Job) -> None:
+        self.place = place
+        self.job = job
+        self.opened: Opened | None = None
+        self.split = job.span is not None
+        self.done = job.done
+        self.window = Window()
+        self.handed_on: list[Page] | None = None if self.split or job.done else []
+        self._characters = 0
+
+    def take(self, event: Opened | Page | Notice) -> None:
+        """Take what the parser sent, and commit when a window is full."""
+        match event:
+            case Opened():
+                self.opened = event
+                if event.ranged and not self.split and (event.pages or 0) > PAGES_PER_PART:
+                    self._split(event.pages or 0)
+            case Notice(code="NO_TEXT"):
+                pass  # the chunk stage says so, once, whatever the parser
+            case Notice():
+                self.window.notices.append(event)
+            case Page():
+                self._take_page(event)
+
+    def _take_page(self, page: Page) -> None:
+        if page.number <= self._committed_up_to():
+            return  # an earlier attempt committed it; this kind of file can only be read whole
+        self.window.add(page)
+        self._hand_on(page)
+        if self.window.is_full():
+            self._commit_window()
+
+    def _committed_up_to(self) -> int:
+        return 0 if self.split else self.job.done
+
+    def _hand_on(self, page: Page) -> None:
+        self._characters += len(page.text)
+        if self.split or self._characters > HANDED_ON_CHARACTERS:
+            self.handed_on = None
+        if self.handed_on is not None:
+            self.handed_on.append(page)
+
+    def _split(self, pages: int) -> None:
+        """Keep the first range and add a job for each further one, in one commit."""
+        self.split = True
+        self.handed_on = None
+        parts = list(page_ranges(pages))
+        first = parts[0]
+        with self.place.database.transaction() as connection:
+            job_queue.checkpoint(
+                connection,
+                self.job,
+                done=0,
+                total=first.total,
+                span=first.span,
+                lease_seconds=self.place.claimant.lease_seconds,
+            )
+            documents.advance(connection, self.job, pages_total=pages)
+            job_queue.enqueue(connection, self.job, "parse", parts[1:])
+
+    def _commit_window(self) -> None:
+        window, self.window = self.window, Window()
+        done = self.done + len(window.pages)
+        with self.place.database.transaction() as connection:
+            job_queue.checkpoint(
+                connection,
+                self.job,
+                done=done,
+                total=self._total_if_known(),
+                lease_seconds=self.place.claimant.lease_seconds,
+            )
+            self._keep(connection, window)
+        self.done = done
+
+    def finish(self) -> Following | None:
+        """Commit the last window, the end of the job and, after the last part, the chunk job."""
+        done = self.done + len(self.window.pages)
+        with self.place.database.transaction() as connection:
+            job_queue.finish(connection, self.job, done=done)
+            self._keep(connection, self.window, total=None if self.split else done)
+            return self._follow(connection)
+
+    def _follow(self, connection: Sync) -> Following | None:
+        if self.split and job_queue.unfinished_parts(connection, self.job, "parse"):
+            return None
+        documents.advance(connection, self.job, stage="chunk")
+        job = job_queue.enqueue_taken(connection, self.job, "chunk", Part(0), self.place.claimant)
+        return Following(job, pages=self.handed_on) if job else None
+
+    def _keep(self, connection: Sync, window: Window, total: int | None = None) -> None:
+        documents.keep_pages(connection, self.job, window.pages)
+        documents.advance(
+            connection,
+            self.job,
+            pages=len(window.pages),
+            pages_total=total if total is not None else self._pages_if_known(),
+            media_type=self.opened.media_type if self.opened else None,
+            notices=window.notices,
+        )
+
+    def _pages_if_known(self) -> int | None:
+        return self.opened.pages if self.opened and self.opened.ranged else None
+
+    def _total_if_known(self) -> int | None:
+        return None if self.split else self._pages_if_known()
+
+
+def run(place: Workplace, work: Work) -> Following | None:
+    """Read what the job covers; returns the chunk job where this part was the last.
+
+    Raises:
+        Failure: the file can't be read, or its parser died or hit a limit.
+        Stopped: the work was told to stop; what was committed stays.
+    """
+    reading = Reading(place, work.job)
+    first, last = pages_to_read(work.job)
+    with place.spool.file(work.job.file_id) as path:
+        for event in place.parser.parse(
+            path, work.job.filename, first=first, last=last, stop=work.stop
+        ):
+            reading.take(event)
+    work.go_on()
+    return reading.finish()
+
+
+def pages_to_read(job: Job) -> tuple[int, int]:
+    """First and last page number to ask the parser for.
+
+    A range goes on behind what is committed of it. A file that nobody has opened yet is asked for
+    as far as one part may go; one that can't be read in ranges comes whole all the same.
+    """
+    if job.span is None:
+        return 1, PAGES_PER_PART
+    return job.span["first"] + job.done, job.span["last"]
+
+
+def page_ranges(pages: int) -> Iterator[Part]:
+    """The parts of a document of so many pages."""
+    for part, first in enumerate(range(1, pages + 1, PAGES_PER_PART)):
+        last = min(first + PAGES_PER_PART - 1, pages)
+        yield Part(part, {"first": first, "last": last}, last - first + 1)

@@ -1,0 +1,177 @@
+"""`docmill serve`: database, API, page and worker processes in one command.
+
+The API runs in this process; workers are processes of their own, because a worker may be ended by
+what it works on. A worker that dies is replaced. On SIGTERM the API stops first, then the workers
+drain, then the embedded database shuts down. Workers hold the reading end of a pipe from here, so
+they drain as well when this process is killed and nobody tells them.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import uvicorn
+
+from docmill import embed
+from docmill.config import Settings
+from docmill.database import Addresses, ApiDatabase
+from docmill.errors import Unavailable
+from docmill.web.app import create_app
+
+log = logging.getLogger(__name__)
+
+LOOK_AFTER_WORKERS_SECONDS = 0.2
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+CLOSING_SECONDS = 5
+KILL_AFTER_SECONDS = 5.0
+
+
+def serve(settings: Settings, addresses: Addresses) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        Unavailable: the port is taken, or the model's weights are not what they must be.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listener(settings))
+        app = create_app(settings, ApiDatabase(addresses.api), embed.create_embedder(settings))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="on",
+                timeout_graceful_shutdown=CLOSING_SECONDS,
+            )
+        )
+        stack.enter_context(_workers(settings, addresses))
+        stack.enter_context(_signals_end_quietly())
+        host, port = listener.getsockname()[:2]
+        log.info("docmill serves http://%s:%s", f"[{host}]" if ":" in host else host, port)
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise Unavailable(
+            f"{settings.host}:{settings.port} can't be listened on ({error.strerror}). Stop what"
+            " uses the port, or choose another one by --port."
+        ) from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """Let the server's own handlers end it; it raises the signal again when it has ended."""
+
+    def ignore(_: int, __: FrameType | None) -> None:
+        return
+
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# worker processes ------------------------------------------------------------------------
+
+
+@contextmanager
+def _workers(settings: Settings, addresses: Addresses) -> Iterator[None]:
+    """Keep the worker processes running for the length of a block, then drain them."""
+    keepers = [WorkerKeeper(number, addresses) for number in range(1, settings.workers + 1)]
+    for keeper in keepers:
+        keeper.start()
+    try:
+        yield
+    finally:
+        for keeper in keepers:
+            keeper.ask_to_drain()
+        for keeper in keepers:
+            keeper.wait(settings.drain_seconds + KILL_AFTER_SECONDS)
+
+
+class WorkerKeeper:
+    """One worker process, replaced when it dies, with longer pauses if it dies at once."""
+
+    def __init__(self, number: int, addresses: Addresses) -> None:
+        self._number = number
+        self._environment = {**os.environ, "DOCMILL_WORKER_DATABASE_URL": addresses.worker}
+        self._environment.pop("DOCMILL_DATABASE_URL", None)
+        self._ended = threading.Event()
+        self._process = self._spawn()
+        self._thread = threading.Thread(target=self._keep, name=f"keeper-{number}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look after the process."""
+        self._thread.start()
+
+    def ask_to_drain(self) -> None:
+        """Ask the process to end, and replace it no more."""
+        self._ended.set()
+        self._thread.join()
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the process; one that does not end in time is killed, its leases run out."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            log.warning("worker process %s does not end and is killed", self._process.pid)
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "docmill", "worker", "--end-with-stdin"],
+            stdin=subprocess.PIPE,
+            env=self._environment,
+        )
+
+    def _keep(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        started = time.monotonic()
+        while not self._ended.wait(LOOK_AFTER_WORKERS_SECONDS):
+            if self._process.poll() is None:
+                continue
+            if time.monotonic() - started > STEADY_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            log.error(
+                "worker process %s died (%s) and is replaced",
+                self._process.pid,
+                how_it_ended(self._process.returncode),
+            )
+            if self._ended.wait(pause):
+                return
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process = self._spawn()
+            started = time.monotonic()
+
+
+def how_it_ended(returncode: int) -> str:
+    """An exit status in words."""
+    if returncode < 0:
+        return f"signal {-returncode}, {signal.Signals(-returncode).name}"
+    return f"exit status {returncode}"

@@ -1,0 +1,42 @@
+"""The application: routes, problems and the edge around them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from docmill import __version__
+from docmill.config import Settings
+from docmill.database import ApiDatabase
+from docmill.embed import Embedder
+from docmill.watch import VersionWatch
+from docmill.web import documents, health, page, problems, search, upload
+from docmill.web.edge import Edge
+from docmill.web.service import Service
+
+
+def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) -> FastAPI:
+    """The ASGI application over a database; it opens and closes the database's pool."""
+    watch = VersionWatch(database)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await database.open()
+        yield
+        await watch.close()
+        await database.close()
+
+    app = FastAPI(
+        title="docmill",
+        version=__version__,
+        summary="Takes documents and makes them searchable in the background.",
+        lifespan=lifespan,
+        docs_url=None,  # its pages load scripts from another server
+        redoc_url=None,
+    )
+    app.state.service = Service(settings, database, embedder, watch)
+    problems.install(app)
+    for module in (health, page, upload, documents, search):
+        app.include_router(module.router)
+    app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
+    return app

@@ -1,0 +1,40 @@
+"""Answers with an ETag over the whole body, and 304 for who has it already."""
+
+import hashlib
+import json
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
+
+
+def etag(content: bytes) -> str:
+    """A weak tag: it stands for what the body says, not for how it was encoded on the way."""
+    return f'W/"{hashlib.sha256(content).hexdigest()[:20]}"'
+
+
+def matches(request: Request, tag: str) -> bool:
+    """Whether the request names this tag in If-None-Match."""
+    given = request.headers.get("if-none-match", "")
+    opaque = tag.removeprefix("W/")
+    return any(
+        candidate.strip() == "*" or candidate.strip().removeprefix("W/") == opaque
+        for candidate in given.split(",")
+    )
+
+
+def encode(body: Any) -> bytes:
+    """JSON as this API writes it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def answer(request: Request, body: Any, headers: dict[str, str] | None = None) -> Response:
+    """The body with its tag, or 304 without it."""
+    content = encode(body)
+    tag = etag(content)
+    all_headers = {**HEADERS, **(headers or {}), "ETag": tag}
+    if matches(request, tag):
+        return Response(status_code=304, headers=all_headers)
+    return Response(content, 200, all_headers, "application/json")

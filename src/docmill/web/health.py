@@ -1,0 +1,80 @@
+"""`/healthz`: the process answers. `/readyz`: it can take work, or what is missing."""
+
+from typing import Any
+
+import psycopg
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from psycopg_pool import PoolTimeout
+
+from docmill import filetype, migrate
+from docmill.database import Async, Statements
+from docmill.web.service import TheService
+
+router = APIRouter()
+
+WORKERS = Statements("workers")
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@router.get("/healthz")
+async def alive() -> JSONResponse:
+    """Whether the process answers; nothing else is asked."""
+    return JSONResponse({"status": "alive"}, headers=NO_STORE)
+
+
+@router.get("/readyz")
+async def ready(service: TheService) -> JSONResponse:
+    """Whether documents that are uploaded now will be worked on, and what is missing if not."""
+    try:
+        async with service.database.as_nobody() as connection:
+            checks = {
+                "database": {"ok": True, "detail": "reachable"},
+                "migrations": await _migrations(connection),
+                "workers": await _workers(connection, service.settings.lease_seconds),
+            }
+    except (psycopg.Error, PoolTimeout):
+        checks = {"database": {"ok": False, "detail": "The database can't be reached."}}
+    is_ready = all(check["ok"] for check in checks.values())
+    return JSONResponse(
+        {"ready": is_ready, "checks": checks}, 200 if is_ready else 503, headers=NO_STORE
+    )
+
+
+@router.get("/limits")
+async def limits(service: TheService) -> JSONResponse:
+    """What may be uploaded, for pages and programs that say so before anyone chooses a file."""
+    return JSONResponse(
+        {
+            "max_upload_bytes": service.settings.max_upload_bytes,
+            "types": list(filetype.SUPPORTED),
+        }
+    )
+
+
+async def _migrations(connection: Async) -> dict[str, Any]:
+    cursor = await connection.execute(
+        "select coalesce(max(version), 0) as version from schema_migrations"
+    )
+    row = await cursor.fetchone()
+    version, newest = (row or {"version": 0})["version"], migrate.newest_version()
+    if version >= newest:
+        return {"ok": True, "detail": f"version {version}"}
+    return {
+        "ok": False,
+        "detail": f"The schema is version {version}, this docmill needs {newest}. Run `docmill"
+        " migrate`.",
+    }
+
+
+async def _workers(connection: Async, lease_seconds: float) -> dict[str, Any]:
+    cursor = await connection.execute(WORKERS.live, {"lease": lease_seconds})
+    row = await cursor.fetchone()
+    live = row["live"] if row else 0
+    if live:
+        return {"ok": True, "detail": f"{live} live", "live": live}
+    return {
+        "ok": False,
+        "detail": "No worker is running; documents wait until one does. Start `docmill worker`.",
+        "live": 0,
+    }

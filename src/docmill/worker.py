@@ -1,0 +1,266 @@
+"""A worker: claims due jobs as it has slots free, runs them, reaps what lost workers left.
+
+The loop is the whole of it: reap, claim, run, wait. `run_until_stopped` is `docmill worker`,
+`run_what_is_due` is one cron tick; both are the same loop with another reason to end.
+"""
+
+import logging
+import os
+import queue
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import uuid4
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from docmill import attempt, documents, job_queue, receiving
+from docmill.config import Settings
+from docmill.database import Statements, WorkerDatabase
+from docmill.embed import Embedder
+from docmill.errors import Failure, Unavailable
+from docmill.heartbeat import Heartbeat
+from docmill.job_queue import Claimant
+from docmill.model import Job
+from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.retry import RetryPolicy
+from docmill.spool import Spool
+from docmill.wakeup import WakeUp
+from docmill.workplace import Following, Workplace
+
+log = logging.getLogger(__name__)
+
+WORKERS = Statements("workers")
+AWAY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one tick did."""
+
+    claimed: int = 0
+    finished: int = 0
+    released: int = 0
+    reaped: int = 0
+    remaining: int = 0
+
+
+def new_worker_id() -> str:
+    """Host, process and a random part: unique even where machines share a name."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+class Worker:
+    """One worker process: `slots` jobs at once, one heartbeat, one listener."""
+
+    def __init__(self, settings: Settings, address: str, embedder: Embedder) -> None:
+        self.id = new_worker_id()
+        self._settings = settings
+        self._embedder = embedder
+        self._claimant = Claimant(self.id, settings.lease_seconds)
+        self._policy = RetryPolicy(settings.backoff_seconds, settings.backoff_cap_seconds)
+        self._database = WorkerDatabase(address, connections=settings.slots + 2)
+        self._heartbeat = Heartbeat(address, self._claimant, settings.slots)
+        self._wakeup = WakeUp(address)
+        self._spool = Spool(self._database)
+        self._places: queue.SimpleQueue[Workplace] = queue.SimpleQueue()
+        self._slots = ThreadPoolExecutor(settings.slots, thread_name_prefix="slot")
+        self._running: set[Future[None]] = set()
+        self._draining = threading.Event()
+        self._tally = Tally()
+        self._next_reaping = 0.0
+        self._idle = False
+
+    def stop(self) -> None:
+        """Ask the worker to drain: claim nothing more, finish or give back what it holds."""
+        self._draining.set()
+        self._wakeup.now()
+
+    def run_until_stopped(self) -> None:
+        """Work until `stop` is called."""
+        with _Opened(self):
+            while not self._draining.is_set():
+                self._away_is_no_end(self._reap_when_it_is_time)
+                claimed = self._away_is_no_end(self._claim) or 0
+                if claimed == 0 and not self._draining.is_set():
+                    self._away_is_no_end(self._say_idle)
+                    self._wakeup.wait(self._settings.poll_seconds)
+            self._drain(self._settings.drain_seconds)
+
+    def run_what_is_due(self, seconds: float) -> Tally:
+        """Work until nothing is due or the time is up; one cron tick.
+
+        Never waits for a job that is due later. What is not finished in time is given back at no
+        cost, with what was committed of it kept.
+        """
+        ends = time.monotonic() + seconds
+        with _Opened(self):
+            self._reap()
+            while not self._draining.is_set() and time.monotonic() < ends:
+                if self._claim() == 0 and not self._running:
+                    break
+                self._wakeup.wait(min(self._settings.poll_seconds, ends - time.monotonic()))
+            self._drain(max(0.0, ends - time.monotonic()))
+            with self._database.transaction() as connection:
+                self._tally.remaining = job_queue.count_due(connection)
+        return self._tally
+
+    # the steps of the loop ---------------------------------------------------------------
+
+    def _claim(self) -> int:
+        self._running = {future for future in self._running if not future.done()}
+        free = self._settings.slots - len(self._running)
+        if free <= 0:
+            return 0
+        with self._database.transaction() as connection:
+            jobs = job_queue.claim(connection, self._claimant, free)
+        for job in jobs:
+            self._running.add(self._slots.submit(self._carry_through, job))
+        self._tally.claimed += len(jobs)
+        if jobs and self._idle:
+            self._set_idle(idle=False)
+        return len(jobs)
+
+    def _say_idle(self) -> None:
+        """Ask to be woken, then look once more: work may have come just before we asked."""
+        if not self._idle and not self._running:
+            self._set_idle(idle=True)
+            self._claim()
+
+    def _set_idle(self, *, idle: bool) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(WORKERS.idle, {"id": self.id, "idle": idle})
+        self._idle = idle
+
+    def _reap_when_it_is_time(self) -> None:
+        if time.monotonic() >= self._next_reaping:
+            # Half a lease, with chance in it: workers that started together reap in turns.
+            pause = self._settings.lease_seconds / 2 * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            self._next_reaping = time.monotonic() + pause
+            self._reap()
+
+    def _reap(self) -> None:
+        with self._database.transaction() as connection:
+            reaped = job_queue.reap(connection, self._policy)
+            lost = job_queue.lost_for_good(connection)
+        for row in reaped:
+            log.warning("job %s goes back in line: %s is lost", row["id"], row["worker"])
+        for job in lost:
+            self._fail_lost(job)
+        self._tally.reaped += len(reaped) + len(lost)
+        with self._database.transaction() as connection:
+            receiving.prune(connection)
+            connection.execute(WORKERS.prune)
+
+    def _fail_lost(self, job: Job) -> None:
+        detail = f"Its worker was lost on each of {job.max_attempts} tries."
+        failure = Failure("WORKER_LOST", detail)
+        with self._database.transaction() as connection:
+            job_queue.fail_for_good(connection, job, failure, expired=True)
+
+    def _carry_through(self, job: Job) -> None:
+        """Run a job and, as long as there is one, the job that follows from it."""
+        place = self._places.get_nowait()
+        try:
+            following: Following | None = Following(job)
+            while following:
+                following = self._attempt(place, following)
+        finally:
+            self._places.put(place)
+            self._wakeup.now()
+
+    def _attempt(self, place: Workplace, step: Following) -> Following | None:
+        hold = self._heartbeat.hold(step.job)
+        if self._draining.is_set():
+            hold.stop.set()
+        try:
+            outcome = attempt.run(place, hold, step)
+            attempt.settle(self._database, step.job, outcome, self._policy, self._draining)
+        finally:
+            self._heartbeat.let_go(hold)
+        match outcome:
+            case attempt.Done(following):
+                self._tally.finished += 1
+                return following
+            case attempt.GaveBack():
+                self._tally.released += 1
+        return None
+
+    def _drain(self, seconds: float) -> None:
+        """Let what runs end within this time, then have it given back, and wait for that."""
+        self._draining.set()
+        ends = time.monotonic() + seconds
+        while self._still_running() and time.monotonic() < ends:
+            self._wakeup.wait(min(0.1, seconds))
+        for hold in self._heartbeat.held():
+            hold.stop.set()
+        self._slots.shutdown(wait=True)
+
+    def _still_running(self) -> bool:
+        return any(not future.done() for future in self._running)
+
+    def _away_is_no_end(self, step: Callable[[], int | None]) -> int | None:
+        """Run a step of the loop; a database that is away is waited for, not died of."""
+        try:
+            return step()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            log.warning("the database is away: %s", str(error).strip())
+            self._draining.wait(AWAY_SECONDS)
+            return None
+
+    # opening and closing -----------------------------------------------------------------
+
+    def open(self) -> None:
+        """Warm up: find the model, start parsers, heartbeat and listener."""
+        model = documents.find_model(self._database, self._embedder.name)
+        if model is None:
+            raise Unavailable(
+                f"The database knows no model {self._embedder.name}. Run `docmill migrate`."
+            )
+        for _ in range(self._settings.slots):
+            parser = ParseProcess(_limits(self._settings))
+            place = Workplace(
+                self._database, self._claimant, parser, self._spool, self._embedder, model["id"]
+            )
+            self._places.put(place)
+            # Warmed by a slot's own thread: a child process dies with the thread that started it.
+            self._slots.submit(parser.start)
+        self._heartbeat.start()
+        self._wakeup.start()
+
+    def close(self) -> None:
+        """End what `open` started; jobs have been drained before."""
+        self._wakeup.stop()
+        self._heartbeat.stop()
+        while not self._places.empty():
+            self._places.get_nowait().parser.close()
+        self._spool.close()
+        self._database.close()
+        self._embedder.close()
+
+
+class _Opened:
+    """A worker that is open for the length of a block."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __enter__(self) -> None:
+        self._worker.open()
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+
+def _limits(settings: Settings) -> ParseLimits:
+    return ParseLimits(
+        memory_bytes=settings.parse_memory_bytes,
+        seconds=settings.parse_seconds,
+        stall_seconds=settings.parse_stall_seconds,
+        output_bytes=settings.max_upload_bytes,  # a text file that was taken must fit
+    )

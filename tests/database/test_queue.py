@@ -1,0 +1,304 @@
+"""The queue's promises, one by one, on a real PostgreSQL."""
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import psycopg
+import pytest
+from docmill import database, documents, job_queue
+from docmill.database import Addresses, Sync
+from docmill.errors import Failure, LeaseLost
+from docmill.job_queue import Claimant, Part
+from docmill.retry import RetryPolicy, wait_bounds
+from made_rows import LEASE_SECONDS, claimed, uploaded
+
+POLICY = RetryPolicy(base_seconds=2.0, cap_seconds=300.0)
+
+
+def document_of(admin: Sync) -> dict[str, object]:
+    row = admin.execute("select * from documents").fetchone()
+    assert row is not None
+    return row
+
+
+def attempts_of(admin: Sync) -> list[tuple[int, str | None]]:
+    rows = admin.execute("select attempt, outcome from job_attempts order by job_id, attempt")
+    return [(row["attempt"], row["outcome"]) for row in rows.fetchall()]
+
+
+def expire_leases(admin: Sync) -> None:
+    admin.execute(
+        "update processing_jobs set lease_until = now() - interval '1 second'"
+        " where status = 'running'"
+    )
+
+
+def make_due(admin: Sync) -> None:
+    admin.execute("update processing_jobs set run_at = now() where status = 'queued'")
+
+
+def test_claim_counts_the_attempt_and_tells_the_document(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    job = claimed(worker_connection)
+    assert (job.attempt, job.stage, job.filename) == (1, "parse", "a.txt")
+    document = document_of(admin)
+    assert (document["status"], document["stage"]) == ("processing", "parse")
+    assert attempts_of(admin) == [(1, None)]
+
+
+def test_claim_takes_no_more_than_its_slots_and_in_order(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    made = [uploaded(admin) for _ in range(5)]
+    jobs = job_queue.claim(worker_connection, Claimant("w", LEASE_SECONDS), 3)
+    assert [job.document_id for job in jobs] == [one.document_id for one in made[:3]]
+
+
+def test_claim_finds_nothing_that_is_due_later(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    admin.execute("update processing_jobs set run_at = now() + interval '1 hour'")
+    assert job_queue.claim(worker_connection, Claimant("w", LEASE_SECONDS), 5) == []
+
+
+def test_many_workers_claim_each_job_once(admin: Sync, addresses: Addresses) -> None:
+    for _ in range(60):
+        uploaded(admin)
+    together = threading.Barrier(6)
+
+    def work(number: int) -> list[int]:
+        mine: list[int] = []
+        with database.connect(addresses.worker, autocommit=True) as connection:
+            together.wait()
+            while jobs := job_queue.claim(connection, Claimant(f"w{number}", LEASE_SECONDS), 3):
+                mine += [job.id for job in jobs]
+        return mine
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = Counter(job for jobs in pool.map(work, range(6)) for job in jobs)
+    assert len(taken) == 60
+    assert set(taken.values()) == {1}
+
+
+def test_beat_renews_what_is_held_and_tells_what_is_lost(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    uploaded(admin)
+    mine, lost = (claimed(worker_connection) for _ in range(2))
+    admin.execute("delete from documents where id = %s", [lost.document_id])
+    expire_leases(admin)
+    assert job_queue.beat(worker_connection, [mine, lost], LEASE_SECONDS) == {mine.id}
+    row = admin.execute("select lease_until > now() as alive from processing_jobs").fetchone()
+    assert row == {"alive": True}
+
+
+def test_late_worker_is_refused_at_every_write(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    late = claimed(worker_connection, "late")
+    expire_leases(admin)
+    job_queue.reap(worker_connection, POLICY)
+    make_due(admin)
+    claimed(worker_connection, "other")
+    before = admin.execute("select * from processing_jobs").fetchall()
+    with pytest.raises(LeaseLost):
+        job_queue.checkpoint(worker_connection, late, done=1, lease_seconds=LEASE_SECONDS)
+    with pytest.raises(LeaseLost):
+        job_queue.finish(worker_connection, late, done=1)
+    assert job_queue.fail(worker_connection, late, Failure("INTERNAL"), POLICY) is None
+    assert not job_queue.fail_for_good(worker_connection, late, Failure("INTERNAL"))
+    assert not job_queue.release(worker_connection, late)
+    assert job_queue.beat(worker_connection, [late], LEASE_SECONDS) == set()
+    assert admin.execute("select * from processing_jobs").fetchall() == before
+
+
+def test_late_result_that_nobody_overtook_is_kept(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    slow = claimed(worker_connection)
+    expire_leases(admin)
+    job_queue.finish(worker_connection, slow, done=1)
+    assert attempts_of(admin) == [(1, "succeeded")]
+
+
+def test_reaped_job_waits_and_goes_to_another_worker(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    claimed(worker_connection, "killed")
+    expire_leases(admin)
+    (reaped,) = job_queue.reap(worker_connection, POLICY)
+    assert reaped["worker"] == "killed"
+    make_due(admin)
+    assert claimed(worker_connection, "other").attempt == 2
+    assert attempts_of(admin) == [(1, "lease_expired"), (2, None)]
+
+
+def test_job_that_kills_its_worker_every_time_fails_its_document(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin, max_attempts=2)
+    for _ in range(2):
+        claimed(worker_connection)
+        expire_leases(admin)
+        job_queue.reap(worker_connection, POLICY)
+        make_due(admin)
+    (lost,) = job_queue.lost_for_good(worker_connection)
+    with worker_connection.transaction():
+        assert job_queue.fail_for_good(
+            worker_connection, lost, Failure("WORKER_LOST"), expired=True
+        )
+    document = document_of(admin)
+    assert document["status"] == "failed"
+    assert attempts_of(admin) == [(1, "lease_expired"), (2, "lease_expired")]
+
+
+def test_reaper_does_not_fail_a_worker_that_beat_meanwhile(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin, max_attempts=1)
+    job = claimed(worker_connection)
+    expire_leases(admin)
+    (lost,) = job_queue.lost_for_good(worker_connection)
+    job_queue.beat(worker_connection, [job], LEASE_SECONDS)
+    assert not job_queue.fail_for_good(
+        worker_connection, lost, Failure("WORKER_LOST"), expired=True
+    )
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3, 4])
+def test_wait_after_a_failure_is_within_the_stated_bounds(
+    admin: Sync, worker_connection: Sync, tries: int
+) -> None:
+    uploaded(admin)
+    for _ in range(tries):
+        make_due(admin)
+        job = claimed(worker_connection)
+        state = job_queue.fail(worker_connection, job, Failure("PARSER_DIED"), POLICY)
+        assert state == "queued"
+    row = admin.execute(
+        "select extract(epoch from j.run_at - a.ended_at)::float8 as wait"
+        " from processing_jobs j join job_attempts a on a.job_id = j.id and a.attempt = j.attempt"
+    ).fetchone()
+    assert row is not None
+    shortest, longest = wait_bounds(POLICY, tries)
+    assert shortest - 0.5 <= row["wait"] <= longest
+
+
+def test_retry_after_of_a_service_is_obeyed(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    job = claimed(worker_connection)
+    busy = Failure("EMBEDDER_UNAVAILABLE", "busy", retry_after=1000)
+    job_queue.fail(worker_connection, job, busy, POLICY)
+    assert (job_queue.seconds_until_due(worker_connection) or 0) > 990
+
+
+def test_permanent_failure_ends_the_document_with_its_reason_and_its_other_jobs(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    job = claimed(worker_connection)
+    job_queue.enqueue(worker_connection, job, "parse", [Part(1), Part(2)])
+    sibling = claimed(worker_connection, "w2")
+    broken = Failure("FILE_UNREADABLE", "It is damaged.")
+    with worker_connection.transaction():
+        assert job_queue.fail(worker_connection, job, broken, POLICY) == "failed"
+    document = document_of(admin)
+    assert document["status"] == "failed"
+    error = document["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "FILE_UNREADABLE"
+    assert error["stage"] == "parse"
+    states = admin.execute("select status from processing_jobs order by id").fetchall()
+    assert [row["status"] for row in states] == ["failed", "cancelled", "cancelled"]
+    with pytest.raises(LeaseLost):
+        job_queue.finish(worker_connection, sibling, done=1)
+
+
+def test_released_job_costs_no_attempt(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin, max_attempts=1)
+    for _ in range(3):
+        job = claimed(worker_connection)
+        assert job_queue.release(worker_connection, job)
+    job = claimed(worker_connection)
+    assert (job.attempt, job.released) == (4, 3)
+    assert job_queue.fail(worker_connection, job, Failure("INTERNAL"), POLICY) == "failed"
+
+
+def test_follow_up_is_never_doubled(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    job = claimed(worker_connection)
+    for _ in range(2):
+        job_queue.enqueue(worker_connection, job, "chunk", [Part(0)])
+    claimant = Claimant("w1", LEASE_SECONDS)
+    assert job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant) is None
+    row = admin.execute("select count(*) as n from processing_jobs").fetchone()
+    assert row == {"n": 2}
+
+
+def test_output_end_and_next_job_are_one_commit(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    job = claimed(worker_connection)
+    claimant = Claimant("w1", LEASE_SECONDS)
+    with pytest.raises(ZeroDivisionError), worker_connection.transaction():
+        job_queue.finish(worker_connection, job, done=1)
+        documents.advance(worker_connection, job, pages=1, pages_total=1, stage="chunk")
+        job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant)
+        raise ZeroDivisionError
+    assert attempts_of(admin) == [(1, None)]
+    assert document_of(admin)["pages_done"] == 0
+
+
+def test_two_parts_that_finish_together_are_followed_exactly_once(
+    admin: Sync, addresses: Addresses, worker_connection: Sync
+) -> None:
+    for _ in range(10):
+        uploaded(admin)
+        first = claimed(worker_connection)
+        job_queue.enqueue(worker_connection, first, "parse", [Part(1)])
+        second = claimed(worker_connection)
+        together = threading.Barrier(2)
+
+        def finish(job: job_queue.Job, together: threading.Barrier = together) -> bool:
+            with database.connect(addresses.worker) as connection:
+                together.wait()
+                job_queue.finish(connection, job, done=1)
+                documents.advance(connection, job, pages=1)
+                return job_queue.unfinished_parts(connection, job, "parse") == 0
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(finish, [first, second])) == [False, True]
+
+
+def test_ended_attempt_is_history(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin)
+    job_queue.finish(worker_connection, claimed(worker_connection), done=1)
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+        admin.execute("update job_attempts set outcome = 'failed', error = '{}'")
+
+
+FALSE_ROWS = {
+    "failed without a reason": "update documents set status = 'failed'",
+    "completed without an end": "update documents set status = 'completed', serving = 1",
+    "processing without a stage": "update documents set status = 'processing', started_at = now()",
+    "more done than there is": "update documents set pages_done = 2, pages_total = 1",
+    "running without a lease": "update processing_jobs set status = 'running', worker = 'w'",
+    "finished without an end": "update processing_jobs set status = 'cancelled'",
+    "a job failed without a reason": (
+        "update processing_jobs set status = 'failed', finished_at = now()"
+    ),
+    "more released than tried": "update processing_jobs set released = 1",
+    "a file complete without a hash": "update files set sha256 = null",
+    "a part above 1 MiB": "update file_parts set data = repeat('x', 1048577)::bytea",
+    "another owner's part": f"update file_parts set owner_id = '{uuid4()}'",
+    "another owner's job": f"update processing_jobs set owner_id = '{uuid4()}'",
+}
+
+
+@pytest.mark.parametrize("statement", FALSE_ROWS.values(), ids=FALSE_ROWS.keys())
+def test_database_refuses_false_rows(admin: Sync, statement: str) -> None:
+    uploaded(admin)
+    with pytest.raises(psycopg.errors.IntegrityError):
+        admin.execute(statement.encode())

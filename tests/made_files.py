@@ -1,0 +1,103 @@
+"""Small real documents, good and bad, made byte by byte."""
+
+import io
+import zipfile
+import zlib
+from typing import Any
+
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+CONTENT_TYPES = "[Content_Types].xml"
+
+
+def pdf(*pages: str) -> bytes:
+    """A PDF with a line of text on each page."""
+    kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(pages)))
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>".encode(),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for at, text in enumerate(pages):
+        place = f"/Parent 2 0 R/MediaBox[0 0 9000 99]/Contents {5 + 2 * at} 0 R"
+        objects += [
+            f"<</Type/Page{place}/Resources<</Font<</F 3 0 R>>>>>>".encode(),
+            pdf_stream(f"BT /F 9 Tf 9 9 Td ({text}) Tj ET".encode()),
+        ]
+    return pdf_of(objects)
+
+
+def pdf_that_calls_itself() -> bytes:
+    """A form that draws itself twice: PDFium takes memory until it is killed."""
+    calls = b"/Resources<</XObject<</F 5 0 R>>>>"
+    form = pdf_stream(b"/F Do /F Do", b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]" + calls)
+    return pdf_of([*one_page(calls), pdf_stream(b"/F Do"), form])
+
+
+def pdf_of_many_strokes(strokes: int) -> bytes:
+    """A page that takes CPU time and little memory per stroke."""
+    packed = zlib.compress(b"0 0 m 9 9 l S\n" * strokes)
+    return pdf_of([*one_page(b""), pdf_stream(packed, b"/Filter/FlateDecode")])
+
+
+def one_page(entries: bytes) -> list[bytes]:
+    """The objects 1 to 3 of a PDF with one page, whose content is object 4."""
+    return [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R%s>>" % entries,
+    ]
+
+
+def pdf_stream(data: bytes, entries: bytes = b"") -> bytes:
+    return b"<</Length %d%s>>stream\n" % (len(data), entries) + data + b"\nendstream"
+
+
+def pdf_of(objects: list[bytes]) -> bytes:
+    """A PDF with these objects, numbered from 1, the catalogue first."""
+    out, places = bytearray(b"%PDF-1.4\n"), []
+    for number, body in enumerate(objects, start=1):
+        places.append(len(out))
+        out += b"%d 0 obj\n" % number + body + b"\nendobj\n"
+    table = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    out += b"".join(b"%010d 00000 n \n" % place for place in places)
+    out += b"trailer<</Size %d/Root 1 0 R>>\n" % (len(objects) + 1)
+    return bytes(out + b"startxref\n%d\n%%%%EOF\n" % table)
+
+
+def zipped(**entries: bytes | str) -> bytes:
+    """A zip with these entries, for names that are Python names."""
+    return zip_of(entries)
+
+
+def zip_of(entries: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def docx(*paragraphs: str, **more: bytes) -> bytes:
+    """A Word file; `more` are further entries."""
+    body = "".join(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>" for text in paragraphs)
+    kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+    return zip_of(
+        {
+            CONTENT_TYPES: '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+            '<Default Extension="rels" '
+            'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/word/document.xml" ContentType="{kind}"/></Types>',
+            "_rels/.rels": "<Relationships "
+            'xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+            '<Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
+            'relationships/officeDocument" Target="word/document.xml"/></Relationships>',
+            "word/document.xml": f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>',
+            **more,
+        }
+    )
+
+
+def open_document(kind: str, content: str, manifest: str = "<manifest/>") -> bytes:
+    """An OpenDocument file of this media type."""
+    return zip_of({"mimetype": kind, "META-INF/manifest.xml": manifest, "content.xml": content})

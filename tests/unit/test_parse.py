@@ -1,0 +1,333 @@
+import io
+import struct
+import zipfile
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from docmill import archive_check, filetype
+from docmill.errors import FAILURES, WARNINGS, Failure
+from docmill.model import Notice, Opened, Page
+from docmill.parse import parse
+from docmill.parse_text import PAGE_CHARACTERS
+from made_files import docx, open_document, pdf, pdf_of, zip_of, zipped
+
+Parts = list[Opened | Page | Notice]
+
+
+class Read(Protocol):
+    def __call__(
+        self, content: bytes, name: str, first: int = 1, last: int | None = None
+    ) -> Parts: ...
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def read(content: bytes, name: str, first: int = 1, last: int | None = None) -> Parts:
+        path = tmp_path / "upload"
+        path.write_bytes(content)
+        return list(parse(path, name, first, last))
+
+    return read
+
+
+def pages(parts: Parts) -> list[tuple[int, str]]:
+    return [(part.number, part.text) for part in parts if isinstance(part, Page)]
+
+
+def text(parts: Parts) -> str:
+    return "\n\n".join(text for _, text in pages(parts))
+
+
+def codes(parts: Parts) -> list[tuple[str, int | None]]:
+    found = [(part.code, part.page) for part in parts if isinstance(part, Notice)]
+    assert {code for code, _ in found} <= WARNINGS.keys()
+    return found
+
+
+def refusal(read: Read, content: bytes, name: str) -> str:
+    with pytest.raises(Failure) as caught:
+        read(content, name)
+    assert caught.value.code in FAILURES
+    return str(caught.value)
+
+
+# PDF -------------------------------------------------------------------------------------
+
+
+def test_pdf_tells_its_pages_before_the_first(read: Read) -> None:
+    parts = read(pdf("one", "two", "three"), "a.pdf")
+
+    assert parts[0] == Opened(filetype.PDF, pages=3, ranged=True)
+    assert pages(parts) == [(1, "one"), (2, "two"), (3, "three")]
+    assert codes(parts) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "numbers"),
+    [(1, 2, [1, 2]), (2, 3, [2, 3]), (3, None, [3]), (3, 99, [3]), (4, None, [])],
+)
+def test_only_the_pages_asked_for_are_read(
+    read: Read, first: int, last: int | None, numbers: list[int]
+) -> None:
+    parts = read(pdf("one", "two", "three"), "a.pdf", first, last)
+
+    assert parts[0] == Opened(filetype.PDF, pages=3, ranged=True)
+    assert [number for number, _ in pages(parts)] == numbers
+
+
+def test_page_without_text_is_told_and_never_called_an_empty_file(read: Read) -> None:
+    assert codes(read(pdf("one", ""), "a.pdf")) == [("PAGE_WITHOUT_TEXT", 2)]
+    assert codes(read(pdf(""), "a.pdf")) == [("PAGE_WITHOUT_TEXT", 1)]
+
+
+def test_damaged_page_is_left_out_and_the_others_are_read(read: Read) -> None:
+    broken = pdf("one", "two").replace(b"/Kids[4 0 R 6 0 R]", b"/Kids[9 0 R 6 0 R]")
+
+    parts = read(broken, "a.pdf")
+
+    assert pages(parts) == [(1, ""), (2, "two")]
+    assert codes(parts) == [("PARTS_SKIPPED", 1)]
+
+
+def test_pdf_named_docx_is_read_as_pdf_and_told(read: Read) -> None:
+    parts = read(pdf("one"), "a.docx")
+
+    assert parts[0] == Opened(filetype.PDF, pages=1, ranged=True)
+    assert codes(parts) == [("TYPE_CORRECTED", None)]
+
+
+def test_damaged_pdf_is_unreadable(read: Read) -> None:
+    assert refusal(read, pdf("one")[:200], "a.pdf").startswith("FILE_UNREADABLE")
+
+
+def test_pdf_that_claims_a_million_pages_is_refused(read: Read) -> None:
+    many = pdf_of([b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 1000000>>"])
+
+    assert refusal(read, many, "a.pdf").startswith("OUTPUT_TOO_LARGE")
+
+
+# text ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("Tide table: Größe, 5 €".encode(), []),
+        ("Tide table: Größe, 5 €".encode("utf-8-sig"), []),
+        ("\ufeffTide table: Größe, 5 €".encode("utf-16-le"), []),
+        ("\ufeffTide table: Größe, 5 €".encode("utf-16-be"), []),
+        ("\ufeffTide table: Größe, 5 €".encode("utf-32-le"), []),
+        ("Tide table: Größe, 5 €".encode("cp1252"), [("ENCODING_GUESSED", None)]),
+    ],
+)
+def test_text_is_decoded_by_mark_by_utf8_or_by_guess(
+    read: Read, content: bytes, said: list[Any]
+) -> None:
+    parts = read(content, "a.txt")
+
+    assert parts[0] == Opened(filetype.TEXT, pages=1, ranged=False)
+    assert pages(parts) == [(1, "Tide table: Größe, 5 €")]
+    assert codes(parts) == said
+
+
+@pytest.mark.parametrize("words", ["naïve café", "déjà vu", "Grüße aus München, fünf Säcke"])
+def test_short_western_text_is_not_taken_for_another_alphabet(read: Read, words: str) -> None:
+    assert text(read(words.encode("cp1252"), "a.txt")) == words
+
+
+def test_few_bad_bytes_in_utf8_are_replaced_and_told(read: Read) -> None:
+    parts = read("größer ".encode() * 20 + b"\xff\n", "a.txt")
+
+    assert text(parts) == "größer " * 20 + "\ufffd\n"
+    assert codes(parts) == [("ENCODING_GUESSED", None), ("CONTENT_REPLACED", None)]
+
+
+def test_nul_and_lone_surrogates_never_reach_a_page(read: Read) -> None:
+    marked = "\ufeffa\0b".encode("utf-16-le") + b"\x00\xd8" + "c".encode("utf-16-le")
+
+    assert text(read(b"a\0b " + b"long enough to be text " * 9, "a.txt")).startswith("ab ")
+    assert text(read(marked, "a.txt")).encode() == "ab\ufffdc".encode()
+
+
+def test_line_ends_become_line_feeds(read: Read) -> None:
+    assert text(read(b"a\r\nb\rc\nd", "a.csv")) == "a\nb\nc\nd"
+
+
+def test_long_text_is_cut_at_paragraphs_and_loses_nothing(read: Read) -> None:
+    whole = "\n\n".join(f"Paragraph {number} about ropes. " * 40 for number in range(400))
+
+    parts = read(whole.encode(), "a.txt")
+
+    assert parts[0] == Opened(filetype.TEXT, pages=None, ranged=False)
+    assert len(pages(parts)) > 4
+    assert all(len(text) <= PAGE_CHARACTERS for _, text in pages(parts))
+    assert text(parts) == whole
+
+
+def test_text_without_a_line_end_is_cut_all_the_same(read: Read) -> None:
+    parts = read(b"x" * (2 * PAGE_CHARACTERS + 5), "a.txt")
+
+    assert [len(text) for _, text in pages(parts)] == [PAGE_CHARACTERS, PAGE_CHARACTERS, 5]
+
+
+def test_other_encoding_that_begins_after_a_megabyte_is_found(read: Read) -> None:
+    content = b"plain line\n" * 150_000 + "fünf Säcke Roggen täglich\n".encode("cp1252") * 9
+
+    parts = read(content, "a.txt")
+
+    assert "fünf Säcke Roggen täglich" in pages(parts)[-1][1]
+    assert codes(parts) == [("ENCODING_GUESSED", None)]
+
+
+def test_blank_file_is_told_to_have_nothing_to_search(read: Read) -> None:
+    assert codes(read(b" \n\n", "a.txt")) == [("NO_TEXT", None)]
+
+
+def test_empty_file_is_unreadable(read: Read) -> None:
+    assert refusal(read, b"", "a.txt").startswith("FILE_UNREADABLE")
+
+
+# office, HTML, mail ----------------------------------------------------------------------
+
+
+def test_docx_is_one_page_and_ignores_the_range(read: Read) -> None:
+    parts = read(docx("The ferry leaves", "at nine"), "a.docx", 5, 9)
+
+    assert parts[0] == Opened(filetype.DOCX, pages=1, ranged=False)
+    assert [number for number, _ in pages(parts)] == [1]
+    assert "The ferry leaves\n\nat nine" in text(parts)
+
+
+def test_html_gives_title_and_body_without_meta_tags(read: Read) -> None:
+    page = (
+        "<html><head><script>document.write('</head>')</script><meta name=author content=nobody>"
+        "<title>Tar &amp;\n yard</title></head><body><h2>Prices</h2><p>Größe</p></body></html>"
+    )
+
+    assert text(read(page.encode(), "a.html")) == "# Tar & yard\n\n## Prices\n\nGröße\n"
+
+
+def test_html_in_another_encoding_is_decoded(read: Read) -> None:
+    parts = read("<p>fünf Säcke Roggen täglich gemahlen</p>".encode("cp1252"), "a.html")
+
+    assert "fünf Säcke" in text(parts)
+    assert codes(parts) == [("ENCODING_GUESSED", None)]
+
+
+def test_mail_carries_the_text_of_its_attachments(read: Read) -> None:
+    inner = EmailMessage()
+    inner["Subject"] = "Older"
+    inner.set_content("the older letter")
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "a@example.org", "b@example.org", "Sails"
+    mail.set_content("a new bolt rope")
+    mail.add_attachment(inner)
+    mail.add_attachment(pdf("measures of the mizzen"), "application", "pdf", filename="m.pdf")
+    mail.add_attachment(b"\0\1\2" * 9, "application", "octet-stream", filename="x.bin")
+
+    parts = read(mail.as_bytes(), "a.eml")
+
+    for phrase in ("a new bolt rope", "the older letter", "# m.pdf", "measures of the mizzen"):
+        assert phrase in text(parts)
+    assert [part.detail for part in parts if isinstance(part, Notice)] == [
+        "Attachments without readable text: x.bin."
+    ]
+
+
+ODP = (
+    '<office:document-content xmlns:office="o" xmlns:draw="d" xmlns:text="t">'
+    '<draw:page draw:name="Ferry"><text:p>leaves<text:s/>at<text:tab/>nine</text:p>'
+    "<text:h>Fares</text:h></draw:page></office:document-content>"
+)
+
+
+def test_odp_is_read_slide_by_slide(read: Read) -> None:
+    parts = read(open_document(filetype.ODP, ODP), "a.odp")
+
+    assert text(parts) == "## Ferry\n\nleaves at\tnine\n\nFares"
+
+
+def test_entities_in_odp_are_refused(read: Read) -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + ODP
+
+    assert "document type" in refusal(read, open_document(filetype.ODP, bomb), "a.odp")
+
+
+def test_encrypted_open_document_is_told_as_such(read: Read) -> None:
+    locked = open_document(filetype.ODT, "x", "<m><manifest:encryption-data/></m>")
+
+    assert refusal(read, locked, "a.odt").startswith("FILE_ENCRYPTED")
+
+
+# what is refused -------------------------------------------------------------------------
+
+
+def test_picture_is_refused_with_the_reason(read: Read) -> None:
+    said = refusal(read, b"\x89PNG\r\n\x1a\n" + bytes(99), "scan.pdf")
+
+    assert said.startswith("TYPE_UNSUPPORTED")
+    assert "OCR" in said
+
+
+def test_plain_zip_is_refused_with_advice(read: Read) -> None:
+    assert "upload the files in it" in refusal(read, zipped(a="text"), "a.zip")
+
+
+def test_half_a_docx_is_unreadable(read: Read) -> None:
+    assert refusal(read, docx("Hello")[:300], "a.docx").startswith("FILE_UNREADABLE")
+
+
+def test_zip_bomb_is_refused_unopened(read: Read) -> None:
+    bomb = docx("x", **{"word/media/a.xml": b"\0" * (64 << 20)})
+
+    assert refusal(read, bomb, "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+def test_bomb_inside_a_document_is_refused(read: Read) -> None:
+    inner = zipped(a=b"\0" * (64 << 20))
+
+    assert refusal(read, docx("x", **{"word/a.xlsx": inner}), "a.docx").startswith(
+        "ARCHIVE_REFUSED"
+    )
+
+
+def test_archives_nested_too_deep_are_refused(read: Read) -> None:
+    nested = zipped(a="x")
+    for _ in range(archive_check.MAX_DEPTH):
+        nested = zip_of({"a.zip": nested})
+
+    assert refusal(read, docx("x", **{"word/a.zip": nested}), "a.docx").startswith(
+        "ARCHIVE_REFUSED"
+    )
+
+
+def test_embedded_sheet_is_no_reason_to_refuse(read: Read) -> None:
+    parts = read(docx("with a sheet", **{"word/embeddings/a.xlsx": zipped(a="x")}), "a.docx")
+
+    assert "with a sheet" in text(parts)
+
+
+def test_ten_thousand_and_one_entries_are_refused(read: Read) -> None:
+    many = zip_of({f"{number}": "" for number in range(archive_check.MAX_ENTRIES + 1)})
+
+    assert refusal(read, many, "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+def test_entry_that_lies_about_its_size_is_refused(read: Read) -> None:
+    honest = docx("x", **{"word/big.xml": b"\0" * (8 << 20)})
+    lying = honest.replace(struct.pack("<I", 8 << 20), struct.pack("<I", 1000))
+
+    assert refusal(read, lying, "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+def test_encrypted_zip_entries_are_told_as_such(read: Read) -> None:
+    out = io.BytesIO(docx("x"))
+    with zipfile.ZipFile(out) as archive:
+        start = archive.start_dir
+    locked = bytearray(out.getvalue())
+    locked[start + 8] |= 1  # general purpose flag of the first entry in the directory
+
+    assert refusal(read, bytes(locked), "a.docx").startswith("FILE_ENCRYPTED")

@@ -1,0 +1,392 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from docmill.errors import Failure, Stopped
+from docmill.model import Notice, Opened, Page
+from docmill.parse import parse
+from docmill.parse_process import ParseLimits, ParseProcess
+from made_files import pdf, pdf_of_many_strokes, pdf_that_calls_itself
+
+NEVER = threading.Event()
+MIB = 1 << 20
+
+
+Make = Callable[[ParseLimits], ParseProcess]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made = []
+
+    def make(limits: ParseLimits) -> ParseProcess:
+        made.append(ParseProcess(limits))
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.close()
+
+
+@pytest.fixture
+def parser(make: Make) -> ParseProcess:
+    return make(ParseLimits())
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    path = tmp_path / "short"
+    path.write_bytes(pdf("one", "two"))
+    return path
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """More text than the pipe holds: the child is in the middle of it until it is read."""
+    path = tmp_path / "long"
+    path.write_bytes(pdf(*["word " * 800] * 200))
+    return path
+
+
+def run(
+    parser: ParseProcess,
+    path: Path,
+    *,
+    first: int = 1,
+    last: int | None = None,
+    stop: threading.Event = NEVER,
+) -> Iterator[Opened | Page | Notice]:
+    return parser.parse(path, path.name, first=first, last=last, stop=stop)
+
+
+def pid_of(parser: ParseProcess) -> int:
+    assert parser.pid
+    return parser.pid
+
+
+def first_page(parts: Iterator[Opened | Page | Notice]) -> Page:
+    return next(part for part in parts if isinstance(part, Page))
+
+
+def failure(parts: Iterator[Opened | Page | Notice]) -> Failure:
+    with pytest.raises(Failure) as caught:
+        list(parts)
+    return caught.value
+
+
+def assert_usable(parser: ParseProcess, short: Path) -> None:
+    assert list(run(parser, short)) == list(parse(short, short.name))
+
+
+def test_child_gives_what_parsing_in_place_gives(
+    parser: ParseProcess, short: Path, tmp_path: Path
+) -> None:
+    big = tmp_path / "big.txt"
+    big.write_text("Größe und Grüße\n" * 40_000)
+
+    for path in (short, big):
+        assert list(run(parser, path)) == list(parse(path, path.name))
+    assert list(run(parser, short, first=2, last=2)) == list(parse(short, "", 2, 2))
+
+
+def test_child_stays_warm_between_documents(parser: ParseProcess, short: Path) -> None:
+    parser.start()
+    pid = pid_of(parser)
+    parser.start()
+
+    list(run(parser, short))
+    list(run(parser, short))
+
+    assert pid_of(parser) == pid
+
+
+def test_failure_of_a_file_leaves_the_child_alive(
+    parser: ParseProcess, short: Path, tmp_path: Path
+) -> None:
+    parser.start()
+    pid = pid_of(parser)
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(pdf("one")[:100])
+
+    failed = failure(run(parser, broken))
+
+    assert failed.code == "FILE_UNREADABLE"
+    assert failed.detail.count(failed.kind.remedy) == 1
+    assert_usable(parser, short)
+    assert pid_of(parser) == pid
+
+
+def test_missing_file_is_our_mistake_and_not_the_file_s(
+    parser: ParseProcess, tmp_path: Path
+) -> None:
+    assert failure(run(parser, tmp_path / "gone")).code == "INTERNAL"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_killed_child_fails_its_document_and_no_other(
+    parser: ParseProcess, short: Path, long: Path, number: signal.Signals
+) -> None:
+    parts = run(parser, long)
+    first_page(parts)
+
+    os.kill(pid_of(parser), number)
+    failed = failure(parts)
+
+    assert failed.code == "PARSER_DIED"
+    assert f"signal {number.value} ({number.name}) on page " in failed.detail
+    assert_usable(parser, short)
+
+
+def test_child_killed_while_idle_is_replaced_unnoticed(parser: ParseProcess, short: Path) -> None:
+    parser.start()
+    pid = pid_of(parser)
+    os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid)])
+
+    assert_usable(parser, short)
+    assert pid_of(parser) != pid
+
+
+def test_hanging_parser_is_ended_by_the_stall_limit(make: Make, short: Path, long: Path) -> None:
+    parser = make(ParseLimits(stall_seconds=0.5))
+    parts = run(parser, long)
+    first_page(parts)
+
+    os.kill(pid_of(parser), signal.SIGSTOP)
+    failed = failure(parts)
+
+    assert failed.code == "PARSER_STALLED"
+    assert " on page " in failed.detail
+    assert_usable(parser, short)
+    parser.close()
+
+
+def test_time_is_limited_as_a_whole(make: Make, short: Path, long: Path) -> None:
+    parser = make(ParseLimits(seconds=0.5))
+    parts = run(parser, long)
+    first_page(parts)
+
+    os.kill(pid_of(parser), signal.SIGSTOP)
+
+    assert failure(parts).code == "PARSER_TIMEOUT"
+    assert_usable(parser, short)
+    parser.close()
+
+
+def test_time_that_the_reader_takes_is_not_held_against_the_parser(make: Make, long: Path) -> None:
+    parser = make(ParseLimits(seconds=2, stall_seconds=2))
+    parts = run(parser, long)
+    first_page(parts)
+
+    NEVER.wait(2.5)  # what a slow database does between two pages
+
+    assert len([part for part in parts if isinstance(part, Page)]) == 199
+    parser.close()
+
+
+def test_busy_parser_is_ended_by_the_cpu_limit(make: Make, short: Path, tmp_path: Path) -> None:
+    busy = tmp_path / "busy.pdf"
+    busy.write_bytes(pdf_of_many_strokes(5_000_000))
+    parser = make(ParseLimits(cpu_seconds=0.2, cpu_seconds_per_page=0.1, memory_bytes=8 << 30))
+
+    failed = failure(run(parser, busy))
+
+    assert failed.code == "PARSER_TIMEOUT"
+    assert "CPU" in failed.detail
+    assert_usable(parser, short)
+    parser.close()
+
+
+def test_file_that_eats_memory_is_ended_by_the_memory_limit(
+    make: Make, short: Path, tmp_path: Path
+) -> None:
+    hog = tmp_path / "hog.pdf"
+    hog.write_bytes(pdf_that_calls_itself())
+    parser = make(ParseLimits(memory_bytes=160 * MIB))
+
+    failed = failure(run(parser, hog))
+
+    assert failed.code == "PARSER_OUT_OF_MEMORY"
+    assert_usable(parser, short)
+    parser.close()
+
+
+def test_long_text_passes_in_little_memory(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"A line about windmills, ropes and sails.\n" * 3_000_000)
+    parser = make(ParseLimits(memory_bytes=110 * MIB))
+
+    read = sum(len(part.text) for part in run(parser, path) if isinstance(part, Page))
+
+    assert read > 120_000_000
+    parser.close()
+
+
+def test_too_much_text_is_refused(make: Make, short: Path, long: Path) -> None:
+    parser = make(ParseLimits(output_bytes=100_000))
+
+    assert failure(run(parser, long)).code == "OUTPUT_TOO_LARGE"
+    assert_usable(parser, short)
+    parser.close()
+
+
+def test_stop_ends_the_parse_and_the_child(parser: ParseProcess, short: Path, long: Path) -> None:
+    stop = threading.Event()
+    parts = run(parser, long, stop=stop)
+    first_page(parts)
+    child = psutil.Process(pid_of(parser))
+
+    stop.set()
+    with pytest.raises(Stopped):
+        list(parts)
+
+    assert not child.is_running()
+    assert_usable(parser, short)
+
+
+def test_stop_is_heard_while_the_parser_is_silent(parser: ParseProcess, long: Path) -> None:
+    stop = threading.Event()
+    parts = run(parser, long, stop=stop)
+    first_page(parts)
+    os.kill(pid_of(parser), signal.SIGSTOP)
+    threading.Timer(0.3, stop.set).start()
+
+    with pytest.raises(Stopped):
+        list(parts)
+
+
+def test_closing_in_the_middle_leaves_a_working_parser(
+    parser: ParseProcess, short: Path, long: Path
+) -> None:
+    parts = parser.parse(long, "long", first=1, last=None, stop=NEVER)
+    first_page(parts)
+    child = psutil.Process(pid_of(parser))
+
+    parts.close()  # type: ignore[attr-defined]
+
+    assert not child.is_running()
+    assert_usable(parser, short)
+
+
+def test_abandoned_parse_does_not_leak_into_the_next(
+    parser: ParseProcess, short: Path, long: Path
+) -> None:
+    abandoned = run(parser, long)
+    first_page(abandoned)
+
+    assert_usable(parser, short)
+    pid = pid_of(parser)
+    del abandoned
+    assert_usable(parser, short)
+    assert pid_of(parser) == pid
+
+
+def test_child_makes_way_after_enough_documents(make: Make, short: Path) -> None:
+    parser = make(ParseLimits(requests_per_child=2))
+    pids = []
+    for _ in range(4):
+        parser.start()
+        pids.append(parser.pid)
+        list(run(parser, short))
+
+    assert pids[0] == pids[1]
+    assert pids[2] == pids[3] != pids[0]
+    parser.close()
+
+
+def test_grown_child_makes_way(make: Make, short: Path) -> None:
+    parser = make(ParseLimits(memory_bytes=64 * MIB))  # it has more than half when idle
+    parser.start()
+    pid = pid_of(parser)
+
+    list(run(parser, short))
+
+    assert pid_of(parser) != pid
+    parser.close()
+
+
+def test_child_ends_with_its_parent(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from docmill.parse_process import *\n"
+        "parser = ParseProcess(ParseLimits()); parser.start(); print(parser.pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        text=True,
+    )
+    assert parent.stdin
+    assert parent.stdout
+    child = psutil.Process(int(parent.stdout.readline()))
+
+    parent.kill()
+    parent.wait()
+    parent.stdin.close()
+    parent.stdout.close()
+
+    gone, _ = psutil.wait_procs([child], timeout=30)
+    assert gone
+
+
+def test_child_knows_no_settings_and_no_secrets(
+    parser: ParseProcess, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCMILL_DATABASE_URL", "postgresql://secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    list(run(parser, short))
+
+    environment = psutil.Process(pid_of(parser)).environ()
+
+    assert not any("secret" in value for value in environment.values())
+    assert not any(name.startswith("DOCMILL") for name in environment)
+
+
+def test_child_has_no_files_of_its_parent_open(parser: ParseProcess, short: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)), short.open() as file:
+        os.set_inheritable(file.fileno(), True)  # noqa: FBT003 - takes it by position only
+        list(run(parser, short))
+
+        assert psutil.Process(pid_of(parser)).open_files() == []
+        assert psutil.Process(pid_of(parser)).net_connections() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_child_is_cut_from_the_network(parser: ParseProcess, short: Path) -> None:
+    list(run(parser, short))
+
+    child, own = (Path(f"/proc/{who}/ns/net").readlink() for who in (pid_of(parser), "self"))
+
+    if child == own:
+        pytest.skip("this system grants no namespaces to processes like this one")
+    assert child != own
+
+
+def test_close_ends_the_child_and_may_be_repeated(parser: ParseProcess, short: Path) -> None:
+    parser.start()
+    child = psutil.Process(pid_of(parser))
+
+    parser.close()
+    parser.close()
+
+    assert not child.is_running()
+    assert parser.pid is None
+    assert_usable(parser, short)
+
+
+def test_works_from_a_worker_thread_that_ends(parser: ParseProcess, short: Path) -> None:
+    thread = threading.Thread(target=parser.start)
+    thread.start()
+    thread.join()
+
+    assert_usable(parser, short)
