@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from docmill import database, embedded_postgres, migrate
 from docmill.database import Addresses, Sync
 

@@ -33,8 +33,7 @@ def uploaded(admin: Sync, owner: UUID = OWNER, *, max_attempts: int = 5) -> Made
         [owner, file["id"]],
     )
     document = admin.execute(
-        "insert into documents (owner_id, file_id, filename) values (%s, %s, 'a.txt')"
-        " returning id",
+        "insert into documents (owner_id, file_id, filename) values (%s, %s, 'a.txt') returning id",
         [owner, file["id"]],
     ).fetchone()
     assert document is not None

@@ -6,6 +6,7 @@ checked at start, so a wrong one is a sentence then and not a surprise at night.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,8 @@ from docmill.errors import SettingError
 
 PREFIX = "DOCMILL_"
 UNITS = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+KEYWORD = re.compile(r"\b(host|dbname|service)\s*=")
 
 Parser = Callable[[str], Any]
 
@@ -72,8 +75,8 @@ def one_of(*choices: str) -> Parser:
 
 
 def postgres_url(text: str) -> str:
-    """Take the address of a PostgreSQL database."""
-    if urlsplit(text).scheme not in {"postgresql", "postgres"}:
+    """Take the address of a PostgreSQL database, as a URL or as libpq's `host=… dbname=…`."""
+    if urlsplit(text).scheme not in {"postgresql", "postgres"} and not KEYWORD.search(text):
         raise ValueError("an address such as postgresql://user:password@host:5432/database")
     return text
 

@@ -41,7 +41,12 @@ SOCKET_LINE = 4
 # The server's guard: it holds the reading end of a pipe whose writing end only we have. When we are
 # gone, however we went, the pipe ends and the guard shuts the server down. A session of its own
 # keeps the terminal's Ctrl-C from the server while uploads and workers still drain.
-GUARD = '"$@" </dev/null & server=$!; read -r _; kill -INT $server 2>/dev/null; wait $server'
+# It asks again until the server is gone: a shell starts what runs in its background with SIGINT
+# ignored, and a server that is only just starting has not changed that yet.
+GUARD = (
+    '"$@" </dev/null & server=$!; read -r _;'
+    " (while kill -INT $server 2>/dev/null; do sleep 0.5; done) & wait $server"
+)
 
 SETTINGS = {
     "listen_addresses": "",
@@ -377,9 +382,16 @@ def _becomes_ready(data: Path, guard: subprocess.Popen[bytes]) -> bool:
         server = _server(data)
         if server and server.ready:
             return True
-        if not [child for child in shell.children() if child.status() != psutil.STATUS_ZOMBIE]:
+        if _has_ended(shell.children()):
             return False
         time.sleep(LOOK_AGAIN_SECONDS)
+    return False
+
+
+def _has_ended(children: list[psutil.Process]) -> bool:
+    """Whether the guard's child came and went; right after the start there is none yet."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(children) and all(child.status() == psutil.STATUS_ZOMBIE for child in children)
     return False
 
 

@@ -82,7 +82,9 @@ class Heartbeat:
             except psycopg.Error as error:
                 # Without the database nobody else can take the jobs either; try again next time.
                 log.warning("no beat: %s", str(error).strip())
-                connection = _dropped(connection)
+                if connection is not None:
+                    connection.close()
+                connection = None
             if self._ended.wait(pause):
                 break
         _take_off_the_list(connection, self._claimant.worker)
@@ -105,11 +107,6 @@ class Heartbeat:
             log.info("lost job %s of document %s", hold.job.id, hold.job.document_id)
             hold.lost = True
             hold.stop.set()
-
-
-def _dropped(connection: Sync | None) -> None:
-    if connection is not None:
-        connection.close()
 
 
 def _take_off_the_list(connection: Sync | None, worker: str) -> None:

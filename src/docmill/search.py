@@ -85,7 +85,7 @@ async def _nearest(connection: Async, model: Model, query: Query) -> dict[Key, f
     if query.vector is None or not query.vector.any():
         return {}
     await connection.execute(STATEMENTS.widen_vector_scan)
-    statement = sql.SQL(STATEMENTS.nearest.decode()).format(  # type: ignore[arg-type]
+    statement = sql.SQL(STATEMENTS.nearest.decode()).format(
         dimensions=sql.Literal(model.dimensions), model_id=sql.Literal(model.id)
     )
     cursor = await connection.execute(

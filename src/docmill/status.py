@@ -117,7 +117,7 @@ def _eta_seconds(row: Row, percent: float) -> float | None:
     """
     if row["status"] != "processing" or not row["running"] or percent < ETA_FROM_PERCENT:
         return None
-    elapsed = (row["changed_at"] - row["started_at"]).total_seconds()
+    elapsed: float = (row["changed_at"] - row["started_at"]).total_seconds()
     return round(elapsed * (100.0 - percent) / percent, 1)
 
 

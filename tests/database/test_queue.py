@@ -7,10 +7,12 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+
 from docmill import database, documents, job_queue
 from docmill.database import Addresses, Sync
 from docmill.errors import Failure, LeaseLost
 from docmill.job_queue import Claimant, Part
+from docmill.model import Job
 from docmill.retry import RetryPolicy, wait_bounds
 from made_rows import LEASE_SECONDS, claimed, uploaded
 
@@ -123,9 +125,7 @@ def test_late_result_that_nobody_overtook_is_kept(admin: Sync, worker_connection
     assert attempts_of(admin) == [(1, "succeeded")]
 
 
-def test_reaped_job_waits_and_goes_to_another_worker(
-    admin: Sync, worker_connection: Sync
-) -> None:
+def test_reaped_job_waits_and_goes_to_another_worker(admin: Sync, worker_connection: Sync) -> None:
     uploaded(admin)
     claimed(worker_connection, "killed")
     expire_leases(admin)
@@ -261,7 +261,7 @@ def test_two_parts_that_finish_together_are_followed_exactly_once(
         second = claimed(worker_connection)
         together = threading.Barrier(2)
 
-        def finish(job: job_queue.Job, together: threading.Barrier = together) -> bool:
+        def finish(job: Job, together: threading.Barrier = together) -> bool:
             with database.connect(addresses.worker) as connection:
                 together.wait()
                 job_queue.finish(connection, job, done=1)

@@ -1,0 +1,170 @@
+"""Cut a document's text into passages: along its markdown structure, by size, the same every time.
+
+Works on windows of consecutive pages, so that a document of any length needs little memory and its
+progress can be committed window by window. A passage may run over a page's end, never over a
+window's, and windows are cut by page sizes alone: whoever goes on after a crash cuts them alike.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+from semantic_text_splitter import MarkdownSplitter
+
+from docmill.model import Chunk, Page
+
+PAGE_SEPARATOR = "\n\n"
+WINDOW_CHARACTERS = 200_000
+LONGEST_UTF8 = 4  # bytes of one character
+
+FENCE = re.compile(r" {0,3}(```+|~~~+)")
+ATX_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+LONGEST_HEADING = 200
+
+Headings = tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSizing:
+    """How long a passage may be.
+
+    `max_bytes` is for an embedder with a limit in tokens whose tokenizer is not here: a token of a
+    byte-level or word-piece vocabulary stands for at least one byte, so a text of so many bytes has
+    at most as many tokens.
+    """
+
+    characters: int = 1000
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkState:
+    """What one window hands to the next: where it ended, and under which headings."""
+
+    next_ordinal: int = 0
+    char_offset: int = 0
+    headings: Headings = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For the checkpoint of a job."""
+        return {
+            "next_ordinal": self.next_ordinal,
+            "char_offset": self.char_offset,
+            "headings": [list(heading) for heading in self.headings],
+        }
+
+    @classmethod
+    def from_json(cls, shape: dict[str, Any]) -> "ChunkState":
+        """From the checkpoint of a job."""
+        headings = tuple((level, text) for level, text in shape["headings"])
+        return cls(shape["next_ordinal"], shape["char_offset"], headings)
+
+
+def windows(pages: Iterable[Page]) -> Iterator[list[Page]]:
+    """Consecutive pages of about 200,000 characters together; a longer page is one by itself."""
+    window: list[Page] = []
+    characters = 0
+    for page in pages:
+        if window and characters + len(page.text) > WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+        window.append(page)
+        characters += len(page.text)
+    if window:
+        yield window
+
+
+def chunk_window(
+    pages: Sequence[Page], state: ChunkState, sizing: ChunkSizing
+) -> tuple[list[Chunk], ChunkState]:
+    """The passages of a window, and the state for the next one.
+
+    For every passage `document_text[char_start:char_end] == text`, where the document's text is
+    its pages joined by two line feeds. White space alone is no passage.
+    """
+    text = PAGE_SEPARATOR.join(page.text for page in pages)
+    lengths = [len(page.text) + len(PAGE_SEPARATOR) for page in pages]
+    page_starts = list(accumulate(lengths, initial=0))[:-1]
+    paths = heading_paths(text, state.headings)
+    path_starts = [start for start, _ in paths]
+    chunks: list[Chunk] = []
+    for start, passage in _split(text, sizing):
+        end = start + len(passage)
+        _, path = paths[bisect_right(path_starts, start) - 1]
+        chunks.append(
+            Chunk(
+                ordinal=state.next_ordinal + len(chunks),
+                text=passage,
+                page_first=pages[bisect_right(page_starts, start) - 1].number,
+                page_last=pages[bisect_right(page_starts, end - 1) - 1].number,
+                char_start=state.char_offset + start,
+                char_end=state.char_offset + end,
+                headings=tuple(heading for _, heading in path),
+            )
+        )
+    following = ChunkState(
+        state.next_ordinal + len(chunks), state.char_offset + sum(lengths), paths[-1][1]
+    )
+    return chunks, following
+
+
+def _split(text: str, sizing: ChunkSizing) -> Iterator[tuple[int, str]]:
+    splitter = _splitter(sizing)
+    for start, passage in splitter.chunk_indices(text):
+        # The splitter trims ASCII white space only; what is left of the rest is no passage.
+        if passage.strip():
+            yield start, passage
+
+
+@lru_cache(maxsize=8)
+def _splitter(sizing: ChunkSizing) -> MarkdownSplitter:
+    limit = sizing.max_bytes
+    if limit is None or limit >= sizing.characters * LONGEST_UTF8:
+        return MarkdownSplitter(sizing.characters)
+    return MarkdownSplitter.from_callback(_bytes_of, min(limit, sizing.characters))
+
+
+def _bytes_of(text: str) -> int:
+    return len(text.encode())
+
+
+def heading_paths(text: str, inherited: Headings) -> list[tuple[int, Headings]]:
+    """Where each path of headings begins to hold: the one inherited at 0, then one per heading.
+
+    Knows ATX (`## Title`) and setext (underlined) headings, and that code fences hold none.
+    """
+    paths: list[tuple[int, Headings]] = [(0, inherited)]
+    for start, level, title in _headings(text):
+        above = tuple(heading for heading in paths[-1][1] if heading[0] < level)
+        paths.append((start, (*above, (level, title[:LONGEST_HEADING]))))
+    return paths
+
+
+def _headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start, level and title of each heading."""
+    fence: str | None = None
+    before, before_start, start = "", 0, 0
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip("\r\n")
+        if match := FENCE.match(bare):
+            fence = _fence_after(fence, match[1])
+        elif fence is None:
+            if match := ATX_HEADING.match(bare):
+                yield start, len(match[1]), match[2]
+            elif before.strip() and (match := SETEXT_UNDERLINE.match(bare)):
+                yield before_start, 1 if match[1][0] == "=" else 2, before.strip()
+        is_text = fence is None and not ATX_HEADING.match(bare)
+        before, before_start = (bare, start) if is_text else ("", start)
+        start += len(line)
+
+
+def _fence_after(fence: str | None, marks: str) -> str | None:
+    """The fence that is open behind a fence line: a block ends with its own marks, or longer."""
+    if fence is None:
+        return marks
+    return None if marks.startswith(fence) else fence

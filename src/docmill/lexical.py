@@ -1,0 +1,76 @@
+"""Words for full-text search, found the same way in documents and in queries.
+
+PostgreSQL's own parser can't segment Chinese, Japanese or Thai: a sentence becomes one word that
+only the same sentence finds. So words are found here and handed over as `tsvector` and `tsquery`
+literals: runs of letters and digits, case and compatibility forms folded, accents of Latin, Greek
+and Cyrillic letters dropped, and scripts without spaces cut into overlapping pairs, as Lucene's CJK
+analyzer does.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
+
+# Thai, Lao, Burmese, Khmer, Hiragana, Katakana (NFKC folds the half-width forms away), Han.
+UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+RUN = re.compile(rf"(?P<unspaced>[{UNSPACED}]+)|(?P<word>(?:(?![{UNSPACED}])[^\W_])+)")
+ACCENTS = re.compile(r"[\u0300-\u036f]")
+
+LONGEST_WORD = 80  # characters; PostgreSQL takes 2,046 bytes, and nobody searches for more
+LAST_POSITION = 16383  # of a tsvector
+MOST_POSITIONS = 255  # of one word in a tsvector
+MOST_QUERY_WORDS = 32
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in order, as they are compared."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        bare = ACCENTS.sub("", unicodedata.normalize("NFD", folded))
+        folded = unicodedata.normalize("NFC", bare)
+    return [word for run in RUN.finditer(folded) for word in _words_of(run)]
+
+
+def _words_of(run: re.Match[str]) -> Iterator[str]:
+    if word := run["word"]:
+        yield word[:LONGEST_WORD]
+        return
+    unspaced = run["unspaced"]
+    if len(unspaced) == 1:
+        yield unspaced
+    for first, second in pairwise(unspaced):
+        yield first + second
+
+
+def tsvector(text: str) -> str:
+    """The words with their positions, as a literal to be cast: `'cat':1,3 'mat':2`."""
+    positions: dict[str, list[str]] = {}
+    for position, word in enumerate(words(text), start=1):
+        places = positions.setdefault(word, [])
+        if len(places) < MOST_POSITIONS:
+            places.append(str(min(position, LAST_POSITION)))
+    return " ".join(f"{_quoted(word)}:{','.join(places)}" for word, places in positions.items())
+
+
+def tsquery_any(query: str) -> str:
+    """A literal that passages with any of the query's words match; empty without a word."""
+    return " | ".join(map(_quoted, list(dict.fromkeys(words(query)))[:MOST_QUERY_WORDS]))
+
+
+def tsquery_all(query: str) -> str:
+    """A literal that passages with all of the query's words match."""
+    return " & ".join(map(_quoted, dict.fromkeys(words(query))))
+
+
+def tsquery_phrase(query: str) -> str:
+    """A literal that passages with the query's words in a row match."""
+    return " <-> ".join(map(_quoted, words(query)))
+
+
+def _quoted(word: str) -> str:
+    """A word holds letters and digits only, so there is nothing to escape."""
+    return f"'{word}'"
