@@ -62,8 +62,8 @@ async def find_model(connection: Async, name: str) -> Model:
 async def search(connection: Async, model: Model, query: Query) -> list[dict[str, Any]]:
     """The best passages for a query, best first, in the shape of the contract's hits."""
     by_vector = await _nearest(connection, model, query) if query.mode != "text" else {}
-    by_words = await _matching(connection, query) if query.mode != "vector" else {}
-    ranked = fuse([list(by_vector), list(by_words)])[: query.limit]
+    by_words, in_a_row = await _matching(connection, query) if query.mode != "vector" else ({}, [])
+    ranked = fuse([list(by_vector), list(by_words), in_a_row])[: query.limit]
     passages = await _read_passages(connection, [key for key, _ in ranked])
     return [
         _hit(passages[key], score, by_vector.get(key), by_words.get(key))
@@ -94,10 +94,15 @@ async def _nearest(connection: Async, model: Model, query: Query) -> dict[Key, f
     return {_key(row): float(row["score"]) for row in await cursor.fetchall()}
 
 
-async def _matching(connection: Async, query: Query) -> dict[Key, float]:
+async def _matching(connection: Async, query: Query) -> tuple[dict[Key, float], list[Key]]:
+    """Scores of what has the words, and which of it has them in a row.
+
+    The latter is a ranking of its own: a long passage that holds the very phrase is far from the
+    query's vector, and would else come behind everything that both ways like a little.
+    """
     any_word = lexical.tsquery_any(query.text)
     if not any_word:
-        return {}
+        return {}, []
     cursor = await connection.execute(
         STATEMENTS.matching,
         {
@@ -107,7 +112,9 @@ async def _matching(connection: Async, query: Query) -> dict[Key, float]:
             "phrase": lexical.tsquery_phrase(query.text),
         },
     )
-    return {_key(row): float(row["score"]) for row in await cursor.fetchall()}
+    rows = await cursor.fetchall()
+    scores = {_key(row): float(row["score"]) for row in rows}
+    return scores, [_key(row) for row in rows if row["in_a_row"]]
 
 
 async def _read_passages(connection: Async, keys: Sequence[Key]) -> dict[Key, Row]:

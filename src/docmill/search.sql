@@ -17,7 +17,7 @@ limit %(limit)s;
 -- matching --
 -- By words: passages with any of the query's words. One that has them in a row stands before one
 -- that has them all, and that before the rest; among equals the cover density decides.
-select k.document_id, k.generation, k.ordinal,
+select k.document_id, k.generation, k.ordinal, k.words @@ %(phrase)s::tsquery as in_a_row,
        ts_rank_cd(k.words, %(any)s::tsquery, 33)
          + (k.words @@ %(all)s::tsquery)::int + (k.words @@ %(phrase)s::tsquery)::int as score
 from chunks k

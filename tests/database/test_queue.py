@@ -242,11 +242,16 @@ def test_output_end_and_next_job_are_one_commit(admin: Sync, worker_connection: 
     uploaded(admin)
     job = claimed(worker_connection)
     claimant = Claimant("w1", LEASE_SECONDS)
-    with pytest.raises(ZeroDivisionError), worker_connection.transaction():
-        job_queue.finish(worker_connection, job, done=1)
-        documents.advance(worker_connection, job, pages=1, pages_total=1, stage="chunk")
-        job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant)
-        raise ZeroDivisionError
+
+    def finish_and_break() -> None:
+        with worker_connection.transaction():
+            job_queue.finish(worker_connection, job, done=1)
+            documents.advance(worker_connection, job, pages=1, pages_total=1, stage="chunk")
+            job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        finish_and_break()
     assert attempts_of(admin) == [(1, None)]
     assert document_of(admin)["pages_done"] == 0
 
