@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -117,8 +118,6 @@ def serve_command(**flags: str | None) -> None:
 @contextmanager
 def environment(flags: dict[str, str | None]) -> Iterator[None]:
     """Hand flags on to child processes as environment variables."""
-    import os  # noqa: PLC0415 - only this function touches the process's environment
-
     os.environ.update({variable(name): text for name, text in flags.items() if text is not None})
     yield
 
@@ -201,7 +200,9 @@ def stop_on_signals(working: worker.Worker) -> None:
 
 def stop_at_end_of_stdin(working: worker.Worker) -> None:
     """Drain when whoever started us is gone."""
-    sys.stdin.buffer.read()
+    # Not sys.stdin: its lock, held by a thread at the process's end, is a fatal error.
+    while os.read(0, 1024):
+        pass
     working.stop()
 
 

@@ -1,0 +1,58 @@
+# Everything a developer or a newcomer types. Needs make and Python 3.11 to 3.13, nothing else.
+
+PYTHON ?= $(shell for v in python3.13 python3.12 python3.11 python3; do \
+	$$v -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	2>/dev/null && echo $$v && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+SAMPLE := src/docmill/sample/how-docmill-works.pdf
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve check test storm bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: $(VENV)/installed ## upload a sample, watch it become searchable, search it
+	@$(BIN)/python scripts/demo.py --port $(PORT)
+
+serve: $(VENV)/installed ## page, API and workers on http://127.0.0.1:8000
+	$(BIN)/docmill serve --port $(PORT)
+
+check: $(VENV)/installed-dev ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
+	@sh scripts/ensure-browser.sh
+	$(BIN)/pytest
+
+bench: $(VENV)/installed-dev ## the benchmarks, as ratios
+	$(BIN)/python bench/upload.py
+	$(BIN)/python bench/long_pdf.py
+
+lock: $(VENV)/installed-dev ## write requirements*.lock anew, newest versions
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header \
+		--python-version 3.11 pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header \
+		--python-version 3.11 --group dev pyproject.toml --output-file requirements-dev.lock
+
+clean: ## remove what was installed and built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "docmill needs Python 3.11, 3.12 or 3.13 with venv (on Debian:" \
+		"apt install python3 python3-venv)."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@

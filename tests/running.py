@@ -1,0 +1,140 @@
+"""docmill as users run it: a started process, its address, and real signals to end it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+SERVES = re.compile(r"docmill serves (http://\S+)")
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.02
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T | None], what: str, patience: float = PATIENCE_SECONDS) -> T:
+    """What `look` sees, as soon as it sees something. The patience is for a broken docmill only."""
+    ends = time.monotonic() + patience
+    while time.monotonic() < ends:
+        if (seen := look()) is not None and seen is not False:
+            return seen
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"did not happen in {patience:g} s: {what}")
+
+
+class Started:
+    """A docmill process, with everything it said."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "docmill", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**inherited, **(env or {})},
+        )
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line.rstrip())
+
+    def says(self, pattern: str) -> re.Match[str]:
+        """Wait for a line, and return what matched in it."""
+
+        def look() -> re.Match[str] | None:
+            if match := re.search(pattern, "\n".join(self.said)):
+                return match
+            assert self.process.poll() is None, "it ended:\n" + "\n".join(self.said)
+            return None
+
+        return until(look, f"it says {pattern!r}")
+
+    def terminate(self) -> int:
+        """SIGTERM, then wait for the end; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL: the process has no last word."""
+        self.process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end; the exit status."""
+        status = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(1)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+
+class Docmill:
+    """A served docmill, and the few calls that most tests make."""
+
+    def __init__(
+        self,
+        data_dir: Path | None,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        ready: bool = True,
+    ) -> None:
+        where = ["--data-dir", str(data_dir)] if data_dir else []
+        self.started = Started("serve", "--port", "0", *where, *arguments, env=env)
+        self.url = self.started.says(SERVES.pattern)[1]
+        self.http = httpx2.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
+        if ready:
+            until(lambda: self.http.get("/readyz").status_code == 200, "docmill is ready")
+
+    def upload(self, name: str, content: bytes, **fields: str) -> str:
+        """Upload a file that must be accepted; the document's id."""
+        answer = self.http.post("/documents", files={"file": (name, content)}, data=fields)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["document_id"])
+
+    def status(self, document_id: str) -> dict[str, Any]:
+        """The document's status now."""
+        answer = self.http.get(f"/documents/{document_id}/status")
+        assert answer.status_code == 200, answer.text
+        shape: dict[str, Any] = answer.json()
+        return shape
+
+    def ended(self, document_id: str) -> dict[str, Any]:
+        """The document's status, as soon as it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.status(document_id)
+            return status if status["done"] else None
+
+        return until(look, f"{document_id} ends")
+
+    def completed(self, document_id: str) -> dict[str, Any]:
+        """The document's status, as soon as it has ended well."""
+        status = self.ended(document_id)
+        assert status["status"] == "completed", json.dumps(status, indent=1)
+        return status
+
+    def search(self, query: str, **options: Any) -> list[dict[str, Any]]:
+        """The hits for a query."""
+        answer = self.http.post("/search", json={"query": query, **options})
+        assert answer.status_code == 200, answer.text
+        hits: list[dict[str, Any]] = answer.json()["hits"]
+        return hits
+
+    def stop(self) -> int:
+        """End it as a service manager does."""
+        self.http.close()
+        return self.started.terminate()
