@@ -402,7 +402,7 @@ def test_same_bytes_sent_at_the_same_moment_are_all_accepted(docmill: Docmill) -
     content = words("at once").encode() * 50_000
     made: list[str] = []
     senders = [
-        threading.Thread(target=lambda n=n: made.append(docmill.upload(f"{n}.txt", content)))  # type: ignore[misc]
+        threading.Thread(target=lambda n=n: made.append(docmill.upload(f"{n}.txt", content)))
         for n in range(6)
     ]
     for sender in senders:
