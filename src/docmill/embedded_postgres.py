@@ -25,7 +25,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +43,7 @@ LONGEST_SOCKET_PATH = 103  # bytes in a sockaddr_un: 107 on Linux, 103 on macOS
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.01
-LOG_LINES = 5
+LAST_LINES = 5
 LITTLE_SPACE = 64 * 2**20  # bytes; four WAL segments
 
 # Lines of postmaster.pid, counted from 0.
@@ -83,11 +82,15 @@ ACCESS_RULES = "local all all scram-sha-256\n"
 # It asks again because a server that is only just starting may still ignore SIGINT, as a shell
 # makes its background jobs do. The watcher keeps neither the log nor the lock open, and it is
 # nobody's child: the server would take the end of an unknown child for a crash.
-WATCHED = """
+WATCHER = """
 exec 3<&0 </dev/null
 ( ( read -r _; while kill -INT $$; do sleep 0.5; done ) <&3 >/dev/null 2>&1 & )
 exec "$@" 3<&-
 """
+WATCHED = ("/bin/sh", "-c", WATCHER, "docmill-postgres")
+
+# Nothing else of ours: the server's user may read its environment, and ours holds keys.
+ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,10 @@ class Ownership:
     server: subprocess.Popen[bytes]
 
     def give_up(self) -> None:
-        # The lock first: whoever starts from here on must not adopt a server that is about to end.
+        """End the server and wait for that.
+
+        The lock goes first: whoever starts from here on must not adopt a server about to end.
+        """
         self.lock.close()
         if self.server.stdin is not None:
             self.server.stdin.close()
@@ -182,7 +188,6 @@ class Cluster:
         self._account = account
         self._data = data_dir / "postgres"
         self._password = data_dir / "superuser.password"
-        self._access_rules = data_dir / "pg_hba.conf"
         self._log = data_dir / "postgres.log"
 
     def start(self) -> EmbeddedPostgres:
@@ -206,7 +211,7 @@ class Cluster:
         if new.exists():
             shutil.rmtree(new)
         make_private(new, self._account)
-        self._write(self._password, secrets.token_urlsafe(32))
+        self._write(self._password.name, secrets.token_urlsafe(32))
         files = (f"--pgdata={new}", f"--pwfile={self._password}")
         result = subprocess.run(
             [*self._account.prefix, binary("initdb"), *files, *NEW_CLUSTER],
@@ -214,6 +219,7 @@ class Cluster:
             capture_output=True,
             text=True,
             check=False,
+            env=ENVIRONMENT,
             cwd="/",
         )
         if result.returncode:
@@ -251,9 +257,15 @@ class Cluster:
         return None
 
     def _is_owned(self) -> bool:
-        with contextlib.suppress(FileNotFoundError), self._owner_lock.open("rb") as lock:
+        with self._opened("owner.lock") as lock:
             return not _try_lock(lock)
-        return False
+
+    def _become_owner(self) -> BinaryIO:
+        """A new lock file: an owner whose server died by itself may still hold the old one."""
+        (self._folder / "owner.lock").unlink(missing_ok=True)
+        lock = self._opened("owner.lock")
+        _try_lock(lock)
+        return lock
 
     def _interrupt(self) -> None:
         with contextlib.suppress(IndexError, ValueError, psutil.NoSuchProcess):
@@ -264,34 +276,133 @@ class Cluster:
 
     def _launch(self, unused: BinaryIO) -> EmbeddedPostgres:
         sockets = self._socket_folder()
-        self._write(self._access_rules, ACCESS_RULES)
-        settings = {
-            **SETTINGS,
-            "hba_file": str(self._access_rules),
-            "unix_socket_directories": _quoted(sockets),
-        }
-        command = [*self._account.prefix, binary("postgres"), "-D", self._data]
+        self._write("postgres/pg_hba.conf", ACCESS_RULES)
+        settings = {**SETTINGS, "unix_socket_directories": _quoted(sockets)}
+        flags = [f"--{name}={value}" for name, value in settings.items()]
+        program = (str(binary("postgres")), "-D", str(self._data))
         with self._new_log() as log:
             server = subprocess.Popen(
-                ["/bin/sh", "-c", WATCHED, "docmill-postgres", *command, *_flags(settings)],
+                [*WATCHED, *self._account.prefix, *program, *flags],
                 stdin=subprocess.PIPE,
-                stdout=unused,  # PostgreSQL writes to the standard error; this is the lock
+                stdout=unused,  # PostgreSQL writes to its standard error only; this is the lock
                 stderr=log,
+                env=ENVIRONMENT,
                 start_new_session=True,  # Ctrl-C is ours: the server ends after the API has
                 cwd="/",
             )
         ours = Ownership(self._become_owner(), server)
         try:
-            self._wait_until_ready(server, sockets)
+            self._wait_until_ready(server)
             return EmbeddedPostgres(self._admin_url(sockets), ours)
         except BaseException:
             ours.give_up()
             raise
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
+    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
         ends = time.monotonic() + START_SECONDS
-        while self._ready_at() != sockets:
+        while self._ready_at() is None:
             if server.poll() is not None or time.monotonic() > ends:
                 log = self._log.read_text(encoding="utf-8", errors="replace")
                 raise Unavailable(f"PostgreSQL did not start: {self._why(log)} (see {self._log})")
             time.sleep(LOOK_AGAIN_SECONDS)
+
+    def _ready_at(self) -> Path | None:
+        """The socket folder of the server, once it is alive and ready.
+
+        A server that was killed leaves both its file and its socket behind. So the file's word
+        counts only after the socket was answered, and no half-open log-in fills the log.
+        """
+        state = self._state()
+        if len(state) > STATUS_LINE and _is_answered(Path(state[SOCKET_FOLDER_LINE], SOCKET_FILE)):
+            state = self._state()
+            if len(state) > STATUS_LINE and state[STATUS_LINE].strip() == "ready":
+                return Path(state[SOCKET_FOLDER_LINE])
+        return None
+
+    def _state(self) -> list[str]:
+        """The lines of postmaster.pid, as many as there are yet."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        return []
+
+    def _socket_folder(self) -> Path:
+        """A private folder below the data, or elsewhere where that path is unfit for a socket.
+
+        Too long, or with a comma: libpq would take that for a list of hosts.
+        """
+        folder = self._folder / "socket"
+        if len(os.fsencode(folder / SOCKET_FILE)) > LONGEST_SOCKET_PATH or "," in str(folder):
+            name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:16]
+            folder = Path(tempfile.gettempdir()) / f"docmill-{name}"
+        make_private(folder, self._account)
+        return folder
+
+    def _admin_url(self, sockets: Path) -> str:
+        try:
+            password = self._password.read_text(encoding="ascii").strip()
+        except FileNotFoundError as error:
+            raise Unavailable(
+                f"{self._password} is missing; without it nobody can enter the database beside it."
+                " Put it back from where you keep your backups."
+            ) from error
+        return make_conninfo(
+            host=str(sockets), port=5432, user=SUPERUSER, password=password, dbname="postgres"
+        )
+
+    def _new_log(self) -> BinaryIO:
+        """An empty log; the last run's is kept beside it, in case that run ended badly."""
+        with contextlib.suppress(FileNotFoundError):
+            self._log.replace(self._log.with_name("postgres.log.1"))
+        return self._opened(self._log.name)
+
+    def _write(self, name: str, text: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
+        with self._opened(name) as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _opened(self, name: str) -> BinaryIO:
+        """A file of ours, made if missing.
+
+        The folder may belong to an unprivileged user and we may be root: no symbolic link that
+        this user puts there may lead us to another file.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        opened = os.open(self._folder / name, flags, 0o600)
+        self._account.own(opened)
+        return os.fdopen(opened, "r+b")
+
+    def _why(self, output: str) -> str:
+        """The last lines of what a program said. On a full disk it may have had no room for any."""
+        lines = " ".join(output.strip().splitlines()[-LAST_LINES:]) or "It said nothing."
+        free = shutil.disk_usage(self._folder).free
+        return lines if free > LITTLE_SPACE else f"{lines} The disk has {free} bytes left."
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _quoted(folder: Path) -> str:
+    """A folder as the one element of a setting that is a list."""
+    escaped = str(folder).replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _sync(folder: Path) -> None:
+    """Make a new name in the folder last through a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -35,7 +35,7 @@ class Account:
 
 
 def account_for(data_dir: Path, data: Path, program: Path) -> Account:
-    """The account that runs `program` on `data` in `data_dir`; an empty `data_dir` becomes its own.
+    """The account that runs `program` on `data` in `data_dir`; root's empty folder becomes its own.
 
     Raises:
         Unavailable: we are root, and there is no user or no way to run the program as that user.
@@ -43,7 +43,7 @@ def account_for(data_dir: Path, data: Path, program: Path) -> Account:
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     uid, gid = _owner(data) or _unprivileged_user()
-    if not any(data_dir.iterdir()):
+    if data_dir.stat().st_uid == 0 and not any(data_dir.iterdir()):
         make_private(data_dir, Account(uid, gid))
     ids = (_setpriv(), f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
     for capability in CAPABILITIES:

@@ -1,11 +1,13 @@
 """One docmill for all acceptance tests; each test makes its own documents."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from running import Docmill
 
@@ -24,3 +26,43 @@ def docmill(data_dir: Path) -> Iterator[Docmill]:
     served = Docmill(data_dir, env={"DOCMILL_MAX_UPLOAD_BYTES": "50MB"})
     yield served
     assert served.stop() == 0, "\n".join(served.started.said)
+
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_ON_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+
+
+def chromium() -> str:
+    """The system's Chromium; `make test` sees to it that there is one."""
+    names = (os.environ.get("CHROMIUM", ""), *CHROMIUM_NAMES, CHROMIUM_ON_MAC)
+    path = next((found for name in names if name and (found := shutil.which(name))), None)
+    assert path, "no Chromium; scripts/ensure-browser.sh says how to get one"
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser, without a window."""
+    # Its sandbox does not work as root, which containers often are.
+    unsandboxed = ["--no-sandbox"] if os.geteuid() == 0 else []
+    quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium(), args=[*unsandboxed, *quiet]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser of one person: nothing remembered from other tests."""
+    opened = browser.new_context()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """An empty page."""
+    return context.new_page()
