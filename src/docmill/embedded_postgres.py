@@ -77,17 +77,22 @@ NEW_CLUSTER = (
 )
 ACCESS_RULES = "local all all scram-sha-256\n"
 
-# Becomes the server, and leaves a watcher behind that reads from a pipe whose writing end only we
-# have. When we are gone, however we went, the pipe ends and the watcher asks for a fast shutdown.
-# It asks again because a server that is only just starting may still ignore SIGINT, as a shell
-# makes its background jobs do. The watcher keeps neither the log nor the lock open, and it is
-# nobody's child: the server would take the end of an unknown child for a crash.
-WATCHER = """
-exec 3<&0 </dev/null
-( ( read -r _; while kill -INT $$; do sleep 0.5; done ) <&3 >/dev/null 2>&1 & )
-exec "$@" 3<&-
+# The server's guard. Its watcher reads from a pipe whose writing end only we have. When we are gone,
+# however we went, the pipe ends and the watcher asks for a fast shutdown; it asks again because a
+# shell starts what runs in its background with SIGINT ignored, and a server that is only just
+# starting has not changed that yet. The guard is the server's parent, and not we, because it takes
+# note of its end at once: PostgreSQL would take a killed server's zombie for a living one. Only the
+# server keeps the log and the lock open.
+GUARD = """
+exec 3<&0
+"$@" 3<&- </dev/null & server=$!
+exec >/dev/null 2>&1
+( read -r _; while kill -INT $server; do sleep 0.2; done ) <&3 & watcher=$!
+wait $server; ended=$?
+kill $watcher
+exit $ended
 """
-WATCHED = ("/bin/sh", "-c", WATCHER, "docmill-postgres")
+GUARDED = ("/bin/sh", "-c", GUARD, "docmill-postgres")
 
 # Nothing else of ours: the server's user may read its environment, and ours holds keys.
 ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath)}
@@ -125,10 +130,10 @@ class EmbeddedPostgres:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """The server as a child process, its standard input being the pipe that keeps it alive."""
+    """What keeps a server alive: the owner's lock, and the guard's standard input, a pipe."""
 
     lock: BinaryIO
-    server: subprocess.Popen[bytes]
+    guard: subprocess.Popen[bytes]
 
     def give_up(self) -> None:
         """End the server and wait for that.
@@ -136,13 +141,11 @@ class Ownership:
         The lock goes first: whoever starts from here on must not adopt a server about to end.
         """
         self.lock.close()
-        if self.server.stdin is not None:
-            self.server.stdin.close()
-        try:
-            self.server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.server.send_signal(signal.SIGQUIT)  # without a checkpoint; the log is replayed
-            self.server.wait()
+        if self.guard.stdin is not None:
+            self.guard.stdin.close()
+        # One that takes longer goes on without us, and the next start waits for its end.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.guard.wait(STOP_SECONDS)
 
 
 def start(data_dir: Path) -> EmbeddedPostgres:
@@ -239,7 +242,7 @@ class Cluster:
     def _adopt_or_lock(self, unused: BinaryIO) -> Path | None:
         """The socket folder of the server that runs; None once nobody has the data open but us.
 
-        A server without an owner is about to end. If even its watcher was killed, we end it.
+        A server without an owner is about to end. If even its guard was killed, we end it.
         """
         ends = time.monotonic() + START_SECONDS
         while not _try_lock(unused):
@@ -281,8 +284,8 @@ class Cluster:
         flags = [f"--{name}={value}" for name, value in settings.items()]
         program = (str(binary("postgres")), "-D", str(self._data))
         with self._new_log() as log:
-            server = subprocess.Popen(
-                [*WATCHED, *self._account.prefix, *program, *flags],
+            guard = subprocess.Popen(
+                [*GUARDED, *self._account.prefix, *program, *flags],
                 stdin=subprocess.PIPE,
                 stdout=unused,  # PostgreSQL writes to its standard error only; this is the lock
                 stderr=log,
@@ -290,18 +293,18 @@ class Cluster:
                 start_new_session=True,  # Ctrl-C is ours: the server ends after the API has
                 cwd="/",
             )
-        ours = Ownership(self._become_owner(), server)
+        ours = Ownership(self._become_owner(), guard)
         try:
-            self._wait_until_ready(server)
+            self._wait_until_ready(guard)
             return EmbeddedPostgres(self._admin_url(sockets), ours)
         except BaseException:
             ours.give_up()
             raise
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self, guard: subprocess.Popen[bytes]) -> None:
         ends = time.monotonic() + START_SECONDS
         while self._ready_at() is None:
-            if server.poll() is not None or time.monotonic() > ends:
+            if guard.poll() is not None or time.monotonic() > ends:
                 log = self._log.read_text(encoding="utf-8", errors="replace")
                 raise Unavailable(f"PostgreSQL did not start: {self._why(log)} (see {self._log})")
             time.sleep(LOOK_AGAIN_SECONDS)

@@ -56,14 +56,14 @@ def tsvector(text: str) -> str:
     return " ".join(f"{_quoted(word)}:{','.join(places)}" for word, places in positions.items())
 
 
+def tsqueries(query: str) -> list[str]:
+    """A literal for each of the query's words, the first 32 different ones."""
+    return [_quoted(word) for word in list(dict.fromkeys(words(query)))[:MOST_QUERY_WORDS]]
+
+
 def tsquery_any(query: str) -> str:
     """A literal that passages with any of the query's words match; empty without a word."""
-    return " | ".join(map(_quoted, list(dict.fromkeys(words(query)))[:MOST_QUERY_WORDS]))
-
-
-def tsquery_all(query: str) -> str:
-    """A literal that passages with all of the query's words match."""
-    return " & ".join(map(_quoted, dict.fromkeys(words(query))))
+    return " | ".join(tsqueries(query))
 
 
 def tsquery_phrase(query: str) -> str:

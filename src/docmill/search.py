@@ -108,7 +108,7 @@ async def _matching(connection: Async, query: Query) -> tuple[dict[Key, float], 
         {
             **_filters(query),
             "any": any_word,
-            "all": lexical.tsquery_all(query.text),
+            "each": lexical.tsqueries(query.text),
             "phrase": lexical.tsquery_phrase(query.text),
         },
     )

@@ -15,11 +15,14 @@ order by e.embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions})
 limit %(limit)s;
 
 -- matching --
--- By words: passages with any of the query's words. One that has them in a row stands before one
--- that has them all, and that before the rest; among equals the cover density decides.
+-- By words: passages with any of the query's words. One that has them in a row comes first; then
+-- the share of the query's words that a passage has decides, because ts_rank_cd knows no rare words:
+-- five times `the` would outweigh the one word that matters. It only breaks ties (33: it grows with
+-- the logarithm of the length, and is below 1).
 select k.document_id, k.generation, k.ordinal, k.words @@ %(phrase)s::tsquery as in_a_row,
-       ts_rank_cd(k.words, %(any)s::tsquery, 33)
-         + (k.words @@ %(all)s::tsquery)::int + (k.words @@ %(phrase)s::tsquery)::int as score
+       (k.words @@ %(phrase)s::tsquery)::int
+         + ((select count(*) from unnest(%(each)s::tsquery[]) as word where k.words @@ word)
+            + ts_rank_cd(k.words, %(any)s::tsquery, 33)) / cardinality(%(each)s::tsquery[]) as score
 from chunks k
 join documents d on d.id = k.document_id and d.serving = k.generation
 left join collections c on c.id = d.collection_id

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from made_files import pdf
 from running import Docmill, until
@@ -19,7 +19,12 @@ PATIENT = 60_000.0  # milliseconds; only a broken docmill waits that long
 def opened(docmill: Docmill, page: Page) -> Iterator[Page]:
     """The page, opened; afterwards nothing may have gone wrong that only a console shows."""
     wrong: list[str] = []
-    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            wrong.append(message.text)
+
+    page.on("console", on_console)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(docmill.url)
     yield page

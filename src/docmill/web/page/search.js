@@ -54,9 +54,9 @@ function item(hit) {
 
 /** The text with the query's words marked. @param {string} text @param {string} asked @returns {Node[]} */
 function marked(text, asked) {
-  const wanted = asked.split(/[^\p{L}\p{N}]+/u).filter((word) => word.length > 1);
+  const wanted = asked.split(/[^\p{L}\p{N}]+/u).filter((word) => word.length > 2);
   if (wanted.length === 0) return [document.createTextNode(text)];
-  const pattern = new RegExp(`(${wanted.join("|")})`, "giu");
+  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(${wanted.join("|")})(?![\\p{L}\\p{N}])`, "giu");
   return text.split(pattern).map((piece, index) => {
     if (index % 2 === 0) return document.createTextNode(piece);
     const mark = document.createElement("mark");
