@@ -76,7 +76,7 @@ class Started:
     def wait(self) -> int:
         """Wait for the end; the exit status."""
         status = self.process.wait(PATIENCE_SECONDS)
-        self._reader.join(1)
+        self._reader.join(PATIENCE_SECONDS)  # children may hold its output for a moment longer
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status

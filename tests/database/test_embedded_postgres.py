@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import psycopg
@@ -19,7 +19,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from docmill import embedded_postgres, postgres_account
-from docmill.embedded_postgres import binary, start
+from docmill.embedded_postgres import EmbeddedPostgres, binary, start
 from docmill.errors import Unavailable
 
 ROOT = os.geteuid() == 0
@@ -65,6 +65,15 @@ class Starter:
 Starting = Callable[..., Starter]
 
 
+class Running(NamedTuple):
+    data_dir: Path
+    server: EmbeddedPostgres
+
+    @property
+    def admin_url(self) -> str:
+        return self.server.admin_url
+
+
 @pytest.fixture
 def starting() -> Iterator[Starting]:
     with ExitStack() as stack:
@@ -82,7 +91,16 @@ def data_dir() -> Iterator[Path]:
     """A folder that is not there yet, below one that is ours alone."""
     parent = Path(tempfile.mkdtemp(prefix="docmill-"))
     yield parent / "data"
-    wait_for_end(processes_of(parent / "data" / "postgres"))
+    wait_for_end(processes_of(parent / "data"))
+    shutil.rmtree(parent)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """A server that tests only look at."""
+    parent = Path(tempfile.mkdtemp(prefix="docmill-"))
+    with start(parent / "data") as server:
+        yield Running(parent / "data", server)
     shutil.rmtree(parent)
 
 
@@ -109,12 +127,12 @@ def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int(lines[0]))
 
 
-def processes_of(data: Path) -> list[psutil.Process]:
+def processes_of(data_dir: Path) -> list[psutil.Process]:
     """The server on this data and its guard."""
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if str(data) in (process.info["cmdline"] or ())
+        if str(data_dir / "postgres") in (process.info["cmdline"] or ())
     ]
 
 
@@ -160,23 +178,19 @@ def state_of_data(data_dir: Path) -> str:
 # a server of one's own ---------------------------------------------------------------------
 
 
-def test_first_start_makes_a_cluster_with_vectors_unicode_and_checksums(data_dir: Path) -> None:
-    with start(data_dir) as server:
-        with psycopg.connect(server.admin_url) as connection:
-            connection.execute("create extension vector")
-        assert row(server.admin_url, "select '[1,2]'::vector <-> '[1,5]'::vector") == (3.0,)
-        assert row(server.admin_url, "select upper('größe'), 'Ж' ~ '[[:alpha:]]'") == (
-            "GRÖßE",
-            True,
-        )
-        assert row(server.admin_url, "show data_checksums") == ("on",)
-        assert row(server.admin_url, "show server_encoding") == ("UTF8",)
+def test_first_start_makes_a_cluster_with_vectors_unicode_and_checksums(running: Running) -> None:
+    with psycopg.connect(running.admin_url) as connection:
+        connection.execute("create extension vector")
+    assert row(running.admin_url, "select '[1,2]'::vector <-> '[1,5]'::vector") == (3.0,)
+    letters = "select upper('größe'), 'Ж' ~ '[[:alpha:]]'"
+    assert row(running.admin_url, letters) == ("GRÖßE", True)
+    assert row(running.admin_url, "show server_encoding") == ("UTF8",)
+    assert row(running.admin_url, "show data_checksums") == ("on",)
 
 
-def test_acknowledged_commits_survive_a_power_cut(data_dir: Path) -> None:
-    with start(data_dir) as server:
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
-            assert row(server.admin_url, f"show {name}") == ("on",)
+@pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
+def test_acknowledged_commits_survive_a_power_cut(running: Running, name: str) -> None:
+    assert row(running.admin_url, f"show {name}") == ("on",)
 
 
 def test_settings_hold_for_a_folder_made_by_an_older_release(data_dir: Path) -> None:
@@ -199,11 +213,10 @@ def test_restart_keeps_data_and_password(data_dir: Path) -> None:
 def test_stop_ends_the_server_cleanly_and_can_be_repeated(data_dir: Path) -> None:
     server = start(data_dir)
     running = postmaster(data_dir)
-    with psycopg.connect(server.admin_url) as idle:
+    with psycopg.connect(server.admin_url):  # a client that stays does not hold it up
         server.stop()
         server.stop()
         assert not is_alive(running)
-        assert idle.pgconn.socket >= 0  # a client that stays connected does not hold it up
     assert state_of_data(data_dir) == "shut down"
 
 
@@ -212,34 +225,35 @@ def test_stop_ends_the_server_cleanly_and_can_be_repeated(data_dir: Path) -> Non
 
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_wrong_or_no_password_is_refused(
-    data_dir: Path, password: str, monkeypatch: pytest.MonkeyPatch
+    running: Running, password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSFILE", os.devnull)
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    with start(data_dir) as server, pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(server.admin_url, password=password)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(running.admin_url, password=password)
 
 
-def test_only_the_socket_leads_in_and_asks_everybody_for_a_password(data_dir: Path) -> None:
-    rules = "select array_agg(type || ' ' || array_to_string(database || user_name, ' ')"
-    with start(data_dir) as server:
-        assert row(server.admin_url, "show listen_addresses") == ("",)
-        rule = row(server.admin_url, f"{rules} || ' ' || auth_method) from pg_hba_file_rules")
-        assert rule == (["local all all scram-sha-256"],)
-        assert not postmaster(data_dir).net_connections("inet")
+def test_only_the_socket_leads_in_and_asks_everybody_for_a_password(running: Running) -> None:
+    rule = "type || ' ' || array_to_string(database || user_name, ' ') || ' ' || auth_method"
+    rules = row(running.admin_url, f"select array_agg({rule}) from pg_hba_file_rules")
+    assert rules == (["local all all scram-sha-256"],)
+    assert row(running.admin_url, "show listen_addresses") == ("",)
+    assert not postmaster(running.data_dir).net_connections("inet")
 
 
-def test_folders_and_files_are_the_owners_alone(data_dir: Path) -> None:
-    with start(data_dir):
-        for folder in (data_dir, data_dir / "postgres", data_dir / "socket"):
-            assert mode(folder) == 0o700
-        for file in data_dir.glob("*.*"):
-            assert mode(file) == 0o600, file
+def test_folders_and_files_are_the_owners_alone(running: Running) -> None:
+    for folder in ("", "postgres", "socket"):
+        assert mode(running.data_dir / folder) == 0o700
+    for file in running.data_dir.glob("*.*"):
+        assert mode(file) == 0o600, file
 
 
-def test_password_is_not_printed_with_the_server(data_dir: Path) -> None:
-    with start(data_dir) as server:
-        assert str(conninfo_to_dict(server.admin_url)["password"]) not in repr(server)
+def test_password_is_not_printed_with_the_server(running: Running) -> None:
+    assert str(conninfo_to_dict(running.admin_url)["password"]) not in repr(running)
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_the_server(running: Running) -> None:
+    assert os.getsid(postmaster(running.data_dir).pid) != os.getsid(0)
 
 
 def test_keys_in_the_environment_are_not_handed_to_the_server(
@@ -297,7 +311,7 @@ def test_two_processes_starting_at_once_share_one_server(
     first, second = starting(data_dir), starting(data_dir)
     urls = {first.admin_url(), second.admin_url()}
     assert len(urls) == 1
-    servers = [p for p in processes_of(data_dir / "postgres") if p.name() == "postgres"]
+    servers = [process for process in processes_of(data_dir) if process.name() == "postgres"]
     assert servers == [postmaster(data_dir)]
     remember(urls.pop(), "once")
 
@@ -310,12 +324,9 @@ def test_second_start_adopts_and_its_stop_leaves_the_server_to_its_owner(
     assert adopter.admin_url() == owner.admin_url
     assert adopter.stop() == ""
     assert row(owner.admin_url, "select 1") == (1,)
+    server = postmaster(data_dir)
     owner.stop()
-    assert not processes_of_server(data_dir)
-
-
-def processes_of_server(data_dir: Path) -> list[psutil.Process]:
-    return [p for p in processes_of(data_dir / "postgres") if p.name() == "postgres"]
+    assert not is_alive(server)
 
 
 def test_same_folder_by_another_name_is_the_same_server(data_dir: Path) -> None:
@@ -341,7 +352,7 @@ def test_start_while_the_owner_stops_waits_and_starts_anew(data_dir: Path) -> No
 def test_killed_starter_takes_the_server_down_cleanly(data_dir: Path, starting: Starting) -> None:
     starter = starting(data_dir)
     remember(starter.admin_url(), "kept")
-    server = processes_of(data_dir / "postgres")
+    server = processes_of(data_dir)
     starter.kill()
     wait_for_end(server)
     assert state_of_data(data_dir) == "shut down"
@@ -366,7 +377,7 @@ def test_starter_that_ignores_interrupts_leaves_no_orphan_either(
 ) -> None:
     starter = starting(data_dir, "/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
     starter.admin_url()
-    server = processes_of(data_dir / "postgres")
+    server = processes_of(data_dir)
     starter.kill()
     wait_for_end(server)
 
@@ -378,7 +389,7 @@ def test_starter_killed_while_the_server_comes_up_leaves_no_orphan(
     starter = starting(data_dir)
     wait_until((data_dir / "postgres" / "postmaster.pid").exists)
     starter.kill()
-    wait_for_end(processes_of(data_dir / "postgres"))
+    wait_for_end(processes_of(data_dir))
     start(data_dir).stop()
 
 
@@ -388,7 +399,7 @@ def test_orphan_whose_guard_was_killed_too_is_replaced_with_its_data(
     starter = starting(data_dir)
     remember(starter.admin_url(), "kept")
     orphan = postmaster(data_dir)
-    for guard in processes_of(data_dir / "postgres"):
+    for guard in processes_of(data_dir):
         if guard != orphan:
             guard.kill()
     starter.kill()
@@ -419,11 +430,6 @@ def test_killed_server_is_started_again_by_another_process(
         assert remembered(server.admin_url) == ["kept"]
         assert start(data_dir).admin_url == server.admin_url
         assert remembered(server.admin_url) == ["kept"]
-
-
-def test_ctrl_c_in_the_terminal_does_not_reach_the_server(data_dir: Path) -> None:
-    with start(data_dir):
-        assert os.getsid(postmaster(data_dir).pid) != os.getsid(0)
 
 
 def test_killed_first_start_leaves_no_half_cluster(data_dir: Path, starting: Starting) -> None:
@@ -497,13 +503,23 @@ def test_data_of_another_version_is_refused_with_both_versions(data_dir: Path) -
         start(data_dir)
 
 
+def test_damaged_data_are_refused_and_left_as_they_are(data_dir: Path) -> None:
+    start(data_dir).stop()
+    password = (data_dir / "superuser.password").read_text()
+    (data_dir / "postgres" / "PG_VERSION").unlink()
+    with pytest.raises(Unavailable, match="PG_VERSION"):
+        start(data_dir)
+    assert (data_dir / "postgres" / "base").is_dir()
+    assert (data_dir / "superuser.password").read_text() == password
+
+
 def test_server_that_does_not_start_is_told_with_the_end_of_its_log(data_dir: Path) -> None:
     start(data_dir).stop()
     with (data_dir / "postgres" / "postgresql.conf").open("a") as conf:
         conf.write("no_such_setting = 1\n")
     with pytest.raises(Unavailable, match="no_such_setting"):
         start(data_dir)
-    wait_for_end(processes_of(data_dir / "postgres"))
+    wait_for_end(processes_of(data_dir))
 
 
 def test_log_of_the_run_before_is_kept(data_dir: Path) -> None:

@@ -1,0 +1,69 @@
+"""The whole docmill killed and started again."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from running import Docmill, Started, until
+from witness import long_pdf
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="docmill-crash-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_killed_docmill_goes_on_after_its_restart_and_leaves_no_process(data_dir: Path) -> None:
+    first = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
+    document_id = first.upload("a.pdf", long_pdf(1500))
+    until(lambda: first.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
+    descendants = psutil.Process(first.started.process.pid).children(recursive=True)
+    first.started.kill()
+    first.http.close()
+    psutil.wait_procs(descendants, timeout=60)
+    assert [process for process in descendants if process.is_running()] == []
+
+    again = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
+    assert again.completed(document_id)["progress"]["parse"]["done"] == 1500
+    assert again.stop() == 0
+
+
+def test_died_worker_process_is_replaced_and_it_is_said(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, "--workers", "1", env={"DOCMILL_LEASE_SECONDS": "2"})
+    (worker,) = [
+        process
+        for process in psutil.Process(docmill.started.process.pid).children()
+        if "worker" in process.cmdline()
+    ]
+    os.kill(worker.pid, signal.SIGKILL)
+    docmill.started.says(r"worker process \d+ died \(signal 9, SIGKILL\) and is replaced")
+    docmill.completed(docmill.upload("a.txt", b"somebody works again"))
+    assert docmill.stop() == 0
+
+
+def test_served_without_workers_documents_wait_and_it_is_told(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, "--workers", "0", ready=False)
+    document_id = docmill.upload("a.txt", b"waits")
+    ready = docmill.http.get("/readyz")
+    assert ready.status_code == 503
+    assert "No worker is running" in ready.json()["checks"]["workers"]["detail"]
+    status = docmill.status(document_id)
+    assert (status["status"], status["queue_position"]) == ("queued", 1)
+    assert docmill.stop() == 0
+
+
+def test_taken_port_is_one_sentence(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, "--workers", "0", ready=False)
+    port = docmill.url.rsplit(":", 1)[1]
+    second = Started("serve", "--port", port, "--data-dir", str(data_dir))
+    assert second.wait() == 69
+    assert f"127.0.0.1:{port} can't be listened on" in second.said[-1]
+    assert docmill.stop() == 0
