@@ -6,10 +6,9 @@ PYTHON ?= $(shell for v in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
-SAMPLE := src/docmill/sample/how-docmill-works.pdf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test storm bench lock clean
+.PHONY: help demo serve check test bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +32,9 @@ test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 	$(BIN)/python bench/upload.py
 	$(BIN)/python bench/long_pdf.py
+
+docs: $(VENV)/installed ## write the tables in docs/ anew from the code
+	$(BIN)/python scripts/write_reference.py
 
 lock: $(VENV)/installed-dev ## write requirements*.lock anew, newest versions
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header \
