@@ -1,0 +1,175 @@
+"""The schema: migrated once by many, rows behind their owner, roles with few rights."""
+
+import json
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import made_rows
+from docmill import database, migrate
+from docmill.database import Addresses, Sync
+from running import Started
+
+MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
+ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
+# One row per migration applies to all: no owner in it, and none needed.
+SHARED = {"embedding_models", "schema_migrations", "workers"}
+
+
+@pytest.fixture
+def fresh(admin_url: str) -> Iterator[str]:
+    """The address of a database that docmill never saw."""
+    name = f"fresh_{uuid4().hex}"
+    with database.connect(admin_url, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+        yield make_conninfo(admin_url, dbname=name)
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+def described(url: str) -> list[tuple[object, ...]]:
+    """Every column, constraint, index, policy and grant of the schema, as text."""
+    queries = (
+        """select table_name, column_name, data_type, is_nullable, column_default
+           from information_schema.columns where table_schema = 'docmill'""",
+        """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
+           where connamespace = 'docmill'::regnamespace""",
+        "select tablename, indexname, indexdef from pg_indexes where schemaname = 'docmill'",
+        """select tablename, policyname, cmd, roles::text, qual, with_check from pg_policies
+           where schemaname = 'docmill'""",
+        """select table_name, grantee, privilege_type from information_schema.role_table_grants
+           where table_schema = 'docmill'""",
+    )
+    with database.connect(url) as connection:
+        rows = [row for query in queries for row in connection.execute(query.encode())]
+    return sorted((tuple(str(value) for value in row.values()) for row in rows), key=str)
+
+
+def become(connection: Sync, owner: UUID) -> None:
+    """Act for an owner until the end of the transaction, as the API does."""
+    claims = json.dumps({"sub": str(owner)})
+    connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+
+
+def test_many_processes_migrate_at_once_and_each_step_is_applied_once(fresh: str) -> None:
+    started = [Started("migrate", env={"DOCMILL_DATABASE_URL": fresh}) for _ in range(6)]
+    for process in started:
+        assert process.wait() == 0, process.said
+    said = [line for process in started for line in process.said]
+    applied = [line.removeprefix("applied ") for line in said if line.startswith("applied ")]
+    assert sorted(applied) == [migration.name for migration in migrate.migrations()]
+
+
+def test_a_second_migration_changes_nothing(fresh: str) -> None:
+    assert migrate.migrate(fresh, MODEL)
+    before = described(fresh)
+    assert migrate.migrate(fresh, MODEL) == []
+    assert described(fresh) == before
+
+
+def test_a_migrated_and_a_fresh_schema_agree(fresh: str, migrated: Addresses) -> None:
+    migrate.migrate(fresh, MODEL)
+    assert migrated.admin is not None
+    assert described(fresh) == described(migrated.admin)
+
+
+def test_another_dimension_under_the_same_name_is_refused(fresh: str) -> None:
+    migrate.migrate(fresh, MODEL)
+    with pytest.raises(Exception, match="has 512 dimensions"):
+        migrate.migrate(fresh, migrate.EmbeddingModel(MODEL.name, 512))
+
+
+def test_every_table_has_an_owner_and_forced_row_security(admin: Sync) -> None:
+    tables = admin.execute(
+        """select c.relname, c.relrowsecurity, c.relforcerowsecurity,
+             exists (select from pg_attribute a where a.attrelid = c.oid
+                     and a.attname = 'owner_id' and a.attnotnull) as owned
+           from pg_class c where c.relnamespace = 'docmill'::regnamespace and c.relkind = 'r'"""
+    ).fetchall()
+    assert len(tables) >= 10
+    for table in tables:
+        if table["relname"] == "schema_migrations":
+            continue
+        assert table["relrowsecurity"], table
+        assert table["relforcerowsecurity"], table
+        assert table["owned"] or table["relname"] in SHARED, table
+
+
+def test_every_reference_between_owned_tables_carries_the_owner(admin: Sync) -> None:
+    references = admin.execute(
+        """select pg_get_constraintdef(oid) as text, conrelid::regclass::text as source,
+             confrelid::regclass::text as target from pg_constraint
+           where contype = 'f' and connamespace = 'docmill'::regnamespace"""
+    ).fetchall()
+    # Passages carry the owner by their document; an embedding names its passage within it.
+    bare = {("embeddings", "chunks"), ("embeddings", "embedding_models")}
+    found = {(row["source"], row["target"]) for row in references}
+    assert ("pages", "documents") in found
+    for row in references:
+        if (row["source"], row["target"]) not in bare:
+            assert "(owner_id, " in row["text"], row
+
+
+def test_the_login_roles_are_no_superusers_and_own_nothing(admin: Sync) -> None:
+    roles = admin.execute(
+        """select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
+             exists (select from pg_auth_members m where m.member = r.oid) as is_member,
+             exists (select from pg_class c where c.relowner = r.oid) as owns
+           from pg_roles r where rolname in ('docmill_api', 'docmill_worker')"""
+    ).fetchall()
+    assert len(roles) == 2
+    for role in roles:
+        assert not any(value for name, value in role.items() if name != "rolname"), role
+
+
+@pytest.mark.parametrize("table", ["documents", "processing_jobs", "files", "file_parts"])
+def test_an_owner_sees_and_changes_no_row_of_another(
+    admin: Sync, addresses: Addresses, table: str
+) -> None:
+    made_rows.uploaded(admin)
+    made_rows.uploaded(admin, ANOTHER)
+    with database.connect(addresses.api) as connection:
+        unnamed = connection.execute(f"select owner_id from {table}".encode()).fetchall()
+        become(connection, ANOTHER)
+        named = connection.execute(f"select owner_id from {table}".encode()).fetchall()
+    assert {row["owner_id"] for row in named} == {ANOTHER}
+    assert not {row["owner_id"] for row in unnamed} & {ANOTHER, made_rows.OWNER}, (
+        "without an owner no row is anybody's"
+    )
+
+
+def test_the_api_can_not_write_for_another_owner(admin: Sync, addresses: Addresses) -> None:
+    made = made_rows.uploaded(admin, ANOTHER)
+    with database.connect(addresses.api) as connection:
+        become(connection, made_rows.OWNER)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                "insert into documents (owner_id, file_id, filename) values (%s, %s, 'a')",
+                [ANOTHER, made.file_id],
+            )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'failed'",
+        "status = 'completed'",
+        "status = 'nonsense'",
+        "generation = 0",
+    ],
+)
+def test_the_database_refuses_a_false_document(admin: Sync, change: str) -> None:
+    made = made_rows.uploaded(admin)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        admin.execute(f"update documents set {change} where id = %s".encode(), [made.document_id])
+
+
+@pytest.mark.parametrize(
+    "change", ["status = 'running'", "status = 'succeeded'", "status = 'failed'", "attempt = -1"]
+)
+def test_the_database_refuses_a_false_job(admin: Sync, change: str) -> None:
+    made_rows.uploaded(admin)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        admin.execute(f"update processing_jobs set {change}".encode())

@@ -1,0 +1,82 @@
+"""Passages: exact offsets, pages, heading paths and limits, whatever the text."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from docmill.chunk import (
+    PAGE_SEPARATOR,
+    WINDOW_CHARACTERS,
+    ChunkSizing,
+    ChunkState,
+    chunk_window,
+    windows,
+)
+from docmill.model import Chunk, Page
+
+texts = st.lists(
+    st.text(alphabet="ab c.\n#`-=é漢\U0001f600\u00a0\t", max_size=400)
+    | st.just("# Title\n\ntext\n\n## Below\n\nmore " * 20),
+    min_size=1,
+    max_size=6,
+)
+
+
+def chunked(pages: Sequence[Page], sizing: ChunkSizing) -> list[Chunk]:
+    """Every passage, window by window, the state carried as JSON as between two processes."""
+    chunks, state = [], ChunkState()
+    for window in windows(pages):
+        found, state = chunk_window(window, ChunkState.from_json(state.as_json()), sizing)
+        chunks += found
+    return chunks
+
+
+def pages_of(texts: Sequence[str]) -> list[Page]:
+    return [Page(number, text) for number, text in enumerate(texts, start=1)]
+
+
+@given(texts, st.integers(20, 200))
+def test_offsets_give_the_text_and_the_pages(texts: list[str], size: int) -> None:
+    text = PAGE_SEPARATOR.join(texts)
+    starts = [len(PAGE_SEPARATOR.join(texts[:n])) + 2 * (n > 0) for n in range(len(texts))]
+    last_end = 0
+    for ordinal, chunk in enumerate(chunked(pages_of(texts), ChunkSizing(size))):
+        assert chunk.ordinal == ordinal
+        assert text[chunk.char_start : chunk.char_end] == chunk.text
+        assert len(chunk.text) <= size
+        assert chunk.char_start >= last_end
+        assert starts[chunk.page_first - 1] <= chunk.char_start
+        assert starts[chunk.page_last - 1] < chunk.char_end
+        last_end = chunk.char_end
+
+
+@given(texts, st.integers(20, 200))
+def test_every_visible_character_is_in_a_passage(texts: list[str], size: int) -> None:
+    whole = "".join(PAGE_SEPARATOR.join(texts).split())
+    kept = "".join(
+        "".join(chunk.text.split()) for chunk in chunked(pages_of(texts), ChunkSizing(size))
+    )
+    assert kept == whole
+
+
+@given(texts, st.integers(20, 200))
+def test_no_passage_is_over_the_limit_in_bytes(texts: list[str], limit: int) -> None:
+    for chunk in chunked(pages_of(texts), ChunkSizing(1000, max_bytes=limit)):
+        assert len(chunk.text.encode()) <= limit
+
+
+def test_a_passage_knows_the_headings_it_stands_under() -> None:
+    text = "# One\n\nfirst\n\n## Two\n\nsecond\n\nThree\n=====\n\n```\n# no heading\n```\n\nlast"
+    chunks = chunked(pages_of([text]), ChunkSizing(20))
+    paths = {chunk.text.split("\n")[-1]: chunk.headings for chunk in chunks}
+    assert paths["second"] == ("One", "Two")
+    assert paths["last"] == ("Three",)
+
+
+def test_windows_are_bounded_and_keep_every_page_in_order() -> None:
+    pages = pages_of(["x" * 60_000] * 10 + ["y" * (2 * WINDOW_CHARACTERS)] + ["z"])
+    cut = list(windows(pages))
+    assert [page for window in cut for page in window] == pages
+    for window in cut:
+        assert len(window) == 1 or sum(len(page.text) for page in window) <= WINDOW_CHARACTERS
