@@ -114,12 +114,15 @@ def settle(
 
 
 def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: RetryPolicy) -> None:
+    still_ours = False
     match outcome:
-        case Done() | Lost():
+        case Done():
+            return
+        case Lost():
             pass
         case GaveBack():
             with database.transaction() as connection:
-                job_queue.release(connection, job)
+                still_ours = job_queue.release(connection, job)
         case Failed(failure):
             with database.transaction() as connection:
                 state = job_queue.fail(connection, job, failure, policy)
@@ -127,3 +130,6 @@ def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: R
                 "job %s (%s of document %s), attempt %s: %s, now %s",
                 job.id, job.stage, job.document_id, job.attempt, failure, state or "lost",
             )  # fmt: skip
+            still_ours = state is not None
+    if not still_ours:
+        log.info("lost job %s of document %s", job.id, job.document_id)

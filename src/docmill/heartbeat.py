@@ -104,7 +104,6 @@ class Heartbeat:
         with self._lock:
             still_held = self._holds.get(hold.job.id) is hold
         if still_held:
-            log.info("lost job %s of document %s", hold.job.id, hold.job.document_id)
             hold.lost = True
             hold.stop.set()
 

@@ -41,7 +41,7 @@ def test_worker_killed_in_a_stage_is_replaced_and_nothing_is_lost_or_doubled(
 def test_late_worker_is_refused_after_another_one_finished(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    content = long_pdf()
+    content = long_pdf(2500)
     document_id = api.upload("a.pdf", content)
     late = start_worker()
     until(lambda: running(admin, "parse"), "the worker is in the middle of parse")
