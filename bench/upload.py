@@ -77,11 +77,11 @@ def main() -> None:
     ratios = []
     with (
         tempfile.TemporaryDirectory(prefix="docmill-bench-") as folder,
-        served(Path(folder), "--workers", "1") as (address, pid),
+        served(Path(folder) / "data", "--workers", "1") as (address, pid),
         httpx2.Client(base_url=address, timeout=600) as http,
         PeakMemory(pid) as memory,
     ):
-        url = embedded_postgres.start(Path(folder)).admin_url
+        url = embedded_postgres.start(Path(folder) / "data").admin_url
         for seed in range(chosen.rounds):
             limit = bare(url, seed, chosen.megabytes)
             took = uploaded(http, seed, chosen.megabytes)
