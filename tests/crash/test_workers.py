@@ -11,7 +11,7 @@ import pytest
 from docmill.database import Sync
 from made_files import pdf_that_calls_itself
 from running import Docmill, Started, until
-from witness import long_pdf, long_text, outcomes, outputs, running
+from witness import long_pdf, long_text, outcomes, outputs, running, wide_pdf
 
 Workers = Callable[..., Started]
 CONTENT = {"parse": long_pdf, "chunk": long_text, "embed": long_pdf}
@@ -24,7 +24,7 @@ def test_worker_killed_in_a_stage_is_replaced_and_nothing_is_lost_or_doubled(
     content = CONTENT[stage]()
     document_id = api.upload("a.pdf" if stage != "chunk" else "a.txt", content)
     first = start_worker()
-    until(lambda: running(admin, stage), f"the worker is in the middle of {stage}")
+    until(lambda: frozen_in(admin, first, stage), f"it stands still in the middle of {stage}")
     first.kill()
     assert api.status(document_id)["stage"] == stage
     second = start_worker()
@@ -44,8 +44,7 @@ def test_late_worker_is_refused_after_another_one_finished(
     content = long_pdf(2500)
     document_id = api.upload("a.pdf", content)
     late = start_worker()
-    until(lambda: running(admin, "parse"), "the worker is in the middle of parse")
-    os.kill(late.process.pid, signal.SIGSTOP)
+    until(lambda: frozen_in(admin, late, "parse"), "it stands still in the middle of parse")
     other = start_worker()
     api.completed(document_id)
     before = outputs(admin, document_id)
@@ -64,10 +63,12 @@ def test_late_worker_is_refused_after_another_one_finished(
 def test_worker_told_to_stop_gives_back_what_it_holds_and_counts_no_attempt(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    document_id = api.upload("a.pdf", long_pdf())
+    document_id = api.upload("a.pdf", wide_pdf())
     first = start_worker(DOCMILL_DRAIN_SECONDS="0")
-    until(lambda: running(admin, "parse"), "the worker is in the middle of parse")
-    assert first.terminate() == 0
+    until(lambda: frozen_in(admin, first, "parse"), "it stands still early in a range")
+    first.process.send_signal(signal.SIGTERM)
+    first.process.send_signal(signal.SIGCONT)
+    assert first.wait() == 0
     assert outcomes(admin, "parse").count("released") == 1
     status = api.status(document_id)
     assert (status["status"], status["attempt"]) == ("processing", 0)
@@ -129,11 +130,12 @@ def test_file_that_kills_its_parser_every_time_fails_with_a_reason_and_harms_nob
 def test_parser_killed_by_a_signal_costs_one_attempt_and_the_worker_goes_on(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    document_id = api.upload("a.pdf", long_pdf())
+    document_id = api.upload("a.pdf", wide_pdf())
     worker = start_worker()
-    until(lambda: running(admin, "parse"), "the worker is in the middle of parse")
+    until(lambda: frozen_in(admin, worker, "parse"), "it stands still early in a range")
     for child in children_of(worker.process.pid):
         os.kill(child, signal.SIGSEGV)
+    os.kill(worker.process.pid, signal.SIGCONT)
     status = api.completed(document_id)
     assert status["progress"]["parse"]["done"] == 800
     attempts = [
@@ -144,6 +146,15 @@ def test_parser_killed_by_a_signal_costs_one_attempt_and_the_worker_goes_on(
     ]
     assert {attempt["error"]["code"] for attempt in attempts} == {"PARSER_DIED"}
     assert worker.process.poll() is None
+
+
+def frozen_in(admin: Sync, worker: Started, stage: str) -> bool:
+    """Freeze the worker; if that did not catch it in the middle of the stage, let it go on."""
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    caught = running(admin, stage)
+    if not caught:
+        os.kill(worker.process.pid, signal.SIGCONT)
+    return caught
 
 
 def children_of(pid: int) -> list[int]:
