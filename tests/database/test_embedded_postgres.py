@@ -128,12 +128,17 @@ def postmaster(data_dir: Path) -> psutil.Process:
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """The server on this data and its guard."""
-    return [
+    """The server on this data and its guard.
+
+    Not its children: for a moment after the fork a backend still shows the server's command line.
+    """
+    found = [
         process
-        for process in psutil.process_iter(["cmdline"])
+        for process in psutil.process_iter(["cmdline", "name", "ppid"])
         if str(data_dir / "postgres") in (process.info["cmdline"] or ())
     ]
+    servers = {process.pid for process in found if process.info["name"] == "postgres"}
+    return [process for process in found if process.info["ppid"] not in servers]
 
 
 def wait_for_end(processes: list[psutil.Process]) -> None:
