@@ -121,10 +121,10 @@ def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: R
         case Lost():
             pass
         case GaveBack():
-            with database.transaction() as connection:
+            with database.commit("release") as connection:
                 still_ours = job_queue.release(connection, job)
         case Failed(failure):
-            with database.transaction() as connection:
+            with database.commit("fail") as connection:
                 state = job_queue.fail(connection, job, failure, policy)
             log.info(
                 "job %s (%s of document %s), attempt %s: %s, now %s",

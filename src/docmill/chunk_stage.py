@@ -39,7 +39,7 @@ class Cutting:
 
     def commit(self, chunks: list[Chunk]) -> None:
         """Commit a window that is not the last."""
-        with self.place.database.transaction() as connection:
+        with self.place.database.commit("keep_chunks") as connection:
             job_queue.checkpoint(
                 connection,
                 self.job,
@@ -53,7 +53,7 @@ class Cutting:
     def finish(self, chunks: list[Chunk]) -> Following | None:
         """Commit the last window, the end of the job, and what follows: embedding, or the end."""
         total = self.state.next_ordinal
-        with self.place.database.transaction() as connection:
+        with self.place.database.commit("finish_chunk") as connection:
             job_queue.finish(connection, self.job, done=total)
             documents.keep_chunks(connection, self.job, chunks)
             if total == 0:

@@ -30,7 +30,7 @@ async def stream_bytes(
     With little memory and no long transaction: a slow reader holds no connection between slices.
     """
     while first <= last:
-        async with database.as_owner(owner) as connection:
+        async with database.reading(owner) as connection:
             cursor = await connection.execute(
                 STATEMENTS.read_bytes,
                 {"file_id": file_id, "first": first, "last": last},

@@ -28,7 +28,7 @@ class Control:
     async def cancel(self, document_id: UUID) -> None:
         """Stop the work; nothing happens to a document that has ended."""
         which = {"document_id": document_id}
-        async with self._database.as_owner(self._owner) as connection:
+        async with self._database.commit(self._owner, "cancel") as connection:
             await _find(connection, document_id)
             await connection.execute(QUEUE.lock_jobs, which)
             await connection.execute(QUEUE.revoke_jobs, which)
@@ -41,7 +41,7 @@ class Control:
             Problem: DOCUMENT_NOT_FAILED.
         """
         which = {"document_id": document_id}
-        async with self._database.as_owner(self._owner) as connection:
+        async with self._database.commit(self._owner, "retry") as connection:
             document = await _find(connection, document_id)
             await connection.execute(STATEMENTS.lock_ended_jobs, which)
             row = await _one(connection, STATEMENTS.retry_document, which)
@@ -63,7 +63,7 @@ class Control:
             Problem: DOCUMENT_NOT_ENDED.
         """
         which = {"document_id": document_id}
-        async with self._database.as_owner(self._owner) as connection:
+        async with self._database.commit(self._owner, "reprocess") as connection:
             await _find(connection, document_id)
             await connection.execute(STATEMENTS.lock_ended_jobs, which)
             row = await _one(connection, STATEMENTS.reprocess_document, which)
@@ -90,7 +90,7 @@ class Control:
 
     async def _delete_once(self, document_id: UUID) -> None:
         which = {"document_id": document_id}
-        async with self._database.as_owner(self._owner) as connection:
+        async with self._database.commit(self._owner, "delete") as connection:
             await _find(connection, document_id)
             await connection.execute(STATEMENTS.lock_ended_jobs, which)
             row = await _one(connection, STATEMENTS.delete_document, which)

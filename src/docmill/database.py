@@ -21,6 +21,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from docmill import failpoint
+from docmill.failpoint import ApiCommit, WorkerCommit
+
 API_ROLE = "docmill_api"
 WORKER_ROLE = "docmill_worker"
 CONNECT_SECONDS = 5
@@ -108,7 +111,11 @@ def connect(address: str, *, autocommit: bool = False) -> Sync:
 
 
 class WorkerDatabase:
-    """The workers' pool: every owner's rows, by the role `docmill_worker`."""
+    """The workers' pool: every owner's rows, by the role `docmill_worker`.
+
+    A transaction reads, or it commits under a name that `failpoint.py` knows. One that reads can't
+    write: the server refuses it.
+    """
 
     def __init__(self, address: str, *, connections: int) -> None:
         self.address = address
@@ -127,10 +134,20 @@ class WorkerDatabase:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Sync]:
+    def reading(self) -> Iterator[Sync]:
+        """One transaction that only reads."""
+        with self._pool.connection() as connection:
+            connection.read_only = True
+            yield connection
+
+    @contextmanager
+    def commit(self, name: WorkerCommit) -> Iterator[Sync]:
         """One transaction: committed at the end, rolled back by an exception."""
         with self._pool.connection() as connection:
+            connection.read_only = False
             yield connection
+            failpoint.reach(name, "before")
+        failpoint.reach(name, "after")
 
     def close(self) -> None:
         """Close every connection."""
@@ -138,7 +155,10 @@ class WorkerDatabase:
 
 
 class ApiDatabase:
-    """The API's pool: in each transaction one owner's rows, by the role `docmill_api`."""
+    """The API's pool: in each transaction one owner's rows, by the role `docmill_api`.
+
+    A transaction reads, or it commits under a name that `failpoint.py` knows, as the workers' do.
+    """
 
     def __init__(self, address: str, *, connections: int = 10) -> None:
         self.address = address
@@ -165,17 +185,26 @@ class ApiDatabase:
         await self._pool.close()
 
     @asynccontextmanager
-    async def as_owner(self, owner: UUID) -> AsyncIterator[Async]:
-        """One transaction that sees and writes this owner's rows only."""
+    async def reading(self, owner: UUID | None) -> AsyncIterator[Async]:
+        """One transaction that only reads: this owner's rows, or with None only the service's."""
         async with self._pool.connection() as connection:
-            await connection.execute(
-                "select set_config('request.jwt.claims', %s, true)",
-                [json.dumps({"sub": str(owner)})],
-            )
+            await connection.set_read_only(True)
+            if owner is not None:
+                await _act_for(connection, owner)
             yield connection
 
     @asynccontextmanager
-    async def as_nobody(self) -> AsyncIterator[Async]:
-        """One transaction without an owner: it sees nobody's rows, only the service's own."""
+    async def commit(self, owner: UUID, name: ApiCommit) -> AsyncIterator[Async]:
+        """One transaction that sees and writes this owner's rows, committed at the end."""
         async with self._pool.connection() as connection:
+            await connection.set_read_only(False)
+            await _act_for(connection, owner)
             yield connection
+            failpoint.reach(name, "before")
+        failpoint.reach(name, "after")
+
+
+async def _act_for(connection: Async, owner: UUID) -> None:
+    """Be this owner until the transaction ends, by the claim that row-level security reads."""
+    claims = json.dumps({"sub": str(owner)})
+    await connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])

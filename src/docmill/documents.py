@@ -129,7 +129,7 @@ def vector_literal(vector: NDArray[np.float32]) -> str:
 def read_pages(database: WorkerDatabase, job: Job, *, after: int) -> Iterator[Page]:
     """The document's pages behind number `after`, a slice at a time and no transaction between."""
     while True:
-        with database.transaction() as connection:
+        with database.reading() as connection:
             rows = connection.execute(
                 STATEMENTS.read_pages,
                 {**_generation(job), "after": after, "limit": PAGES_READ_AT_ONCE},
@@ -142,7 +142,7 @@ def read_pages(database: WorkerDatabase, job: Job, *, after: int) -> Iterator[Pa
 
 def read_chunks(database: WorkerDatabase, job: Job, first: int, last: int) -> list[tuple[int, str]]:
     """Ordinal and text of the document's chunks from `first` to `last`, both included."""
-    with database.transaction() as connection:
+    with database.reading() as connection:
         rows = connection.execute(
             STATEMENTS.read_chunks, {**_generation(job), "first": first, "last": last}
         ).fetchall()
@@ -153,7 +153,7 @@ def read_file(database: WorkerDatabase, file_id: UUID) -> Iterator[bytes]:
     """A file's bytes in order, at most 1 MiB at a time."""
     position = 0
     while True:
-        with database.transaction() as connection:
+        with database.reading() as connection:
             rows = connection.execute(
                 STATEMENTS.read_file_parts,
                 {"file_id": file_id, "position": position},
@@ -167,7 +167,7 @@ def read_file(database: WorkerDatabase, file_id: UUID) -> Iterator[bytes]:
 
 def find_model(database: WorkerDatabase, name: str) -> Row | None:
     """The row of an embedding model; None where `docmill migrate` never heard of it."""
-    with database.transaction() as connection:
+    with database.reading() as connection:
         return connection.execute(STATEMENTS.find_model, {"name": name}).fetchone()
 
 

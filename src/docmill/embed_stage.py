@@ -31,7 +31,7 @@ def _embed(
     job = work.job
     vectors = place.embedder.embed([text for _, text in batch])
     ordinals = [ordinal for ordinal, _ in batch]
-    with place.database.transaction() as connection:
+    with place.database.commit("finish_embed" if is_last else "keep_embeddings") as connection:
         if is_last:
             job_queue.finish(connection, job, done=done)
         else:

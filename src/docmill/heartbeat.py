@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from docmill import job_queue
+from docmill import failpoint, job_queue
 from docmill.database import Statements, Sync, connect
 from docmill.model import Job
 
@@ -79,9 +79,11 @@ class Heartbeat:
             try:
                 connection = connection or connect(self._address, autocommit=True)
                 self._beat(connection)
-            except psycopg.Error as error:
+            except Exception as error:
                 # Without the database nobody else can take the jobs either; try again next time.
-                log.warning("no beat: %s", str(error).strip())
+                # A defect must not end the beat: a worker without one would go on and lose all.
+                is_away = isinstance(error, psycopg.Error)
+                log.warning("no beat: %s", str(error).strip(), exc_info=not is_away)
                 if connection is not None:
                     connection.close()
                 connection = None
@@ -95,7 +97,8 @@ class Heartbeat:
         if not holds:
             return
         jobs = [hold.job for hold in holds]
-        kept = job_queue.beat(connection, jobs, self._claimant.lease_seconds)
+        with failpoint.around("beat"):
+            kept = job_queue.beat(connection, jobs, self._claimant.lease_seconds)
         for hold in holds:
             if hold.job.id not in kept:
                 self._lose(hold)
@@ -112,7 +115,8 @@ def _take_off_the_list(connection: Sync | None, worker: str) -> None:
     if connection is None:
         return
     try:
-        connection.execute(STATEMENTS.gone, {"id": worker})
+        with failpoint.around("leave"):
+            connection.execute(STATEMENTS.gone, {"id": worker})
     except psycopg.Error as error:
         log.debug("the worker stays on the list until it is pruned: %s", error)
     connection.close()

@@ -6,17 +6,29 @@ so it holds behind a transaction pooler as well.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 
 import psycopg
 from psycopg import sql
 
+from docmill import failpoint
 from docmill.database import API_ROLE, WORKER_ROLE, Sync, connect, derived_password
 from docmill.errors import Unavailable
+from docmill.failpoint import MigrationCommit
 
 LOCK = 0x646F636D696C6C  # "docmill"
 OLDEST_POSTGRES = 15
+# Roles belong to the whole server, our lock to one database of it: what two databases of one server
+# that are migrated at the same moment do to each other. Then it is tried again.
+ROLE_TRIES = 10
+SAME_ROLES_ELSEWHERE = (
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.InternalError_,  # "tuple concurrently updated"
+)
 FILE_NAME = re.compile(r"^(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql$")
 
 
@@ -87,41 +99,51 @@ def _migrate(connection: Sync, admin: str, model: EmbeddingModel) -> list[str]:
             f"The database is PostgreSQL {connection.info.server_version // 10_000};"
             f" docmill needs {OLDEST_POSTGRES} or later."
         )
-    with connection.transaction():
-        _lock(connection)
+    for _ in range(ROLE_TRIES - 1):
+        with suppress(*SAME_ROLES_ELSEWHERE):
+            _create_roles(connection, admin)
+            break
+    else:
         _create_roles(connection, admin)
     applied = [
         migration.name for migration in migrations() if _apply_unless_done(connection, migration)
     ]
-    with connection.transaction():
-        _lock(connection)
+    with _locked(connection, "make_room_for_model"):
         _make_room_for(connection, model)
     return applied
 
 
-def _lock(connection: Sync) -> None:
-    connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+@contextmanager
+def _locked(connection: Sync, name: MigrationCommit) -> Iterator[None]:
+    """One transaction under the lock."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        yield
+        failpoint.reach(name, "before")
+    failpoint.reach(name, "after")
 
 
 def _create_roles(connection: Sync, admin: str) -> None:
     roles = files("docmill").joinpath("migrations", "roles.sql").read_text(encoding="utf-8")
-    connection.execute(roles.encode())
-    for role in (API_ROLE, WORKER_ROLE):
-        if password := derived_password(admin, role):
-            # Hashed here, so that the password itself never travels or reaches a server log.
-            verifier = connection.pgconn.encrypt_password(
-                password.encode(), role.encode(), b"scram-sha-256"
-            ).decode()
-            connection.execute(
-                sql.SQL("alter role {} password {}").format(
-                    sql.Identifier(role), sql.Literal(verifier)
-                )
-            )
+    with _locked(connection, "create_roles"):
+        connection.execute(roles.encode())
+        for role in (API_ROLE, WORKER_ROLE):
+            if password := derived_password(admin, role):
+                _set_password(connection, role, password)
+
+
+def _set_password(connection: Sync, role: str, password: str) -> None:
+    """Hashed here, so that the password itself never travels or reaches a server log."""
+    verifier = connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier))
+    )
 
 
 def _apply_unless_done(connection: Sync, migration: Migration) -> bool:
-    with connection.transaction():
-        _lock(connection)
+    with _locked(connection, "apply_migration"):
         done = connection.execute(
             "select 1 from docmill.schema_migrations where version = %s", [migration.version]
         ).fetchone()

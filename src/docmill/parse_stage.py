@@ -97,7 +97,7 @@ class Reading:
         self.handed_on = None
         parts = list(page_ranges(pages))
         first = parts[0]
-        with self.place.database.transaction() as connection:
+        with self.place.database.commit("split") as connection:
             job_queue.checkpoint(
                 connection,
                 self.job,
@@ -112,7 +112,7 @@ class Reading:
     def _commit_window(self) -> None:
         window, self.window = self.window, Window()
         done = self.done + len(window.pages)
-        with self.place.database.transaction() as connection:
+        with self.place.database.commit("keep_pages") as connection:
             job_queue.checkpoint(
                 connection,
                 self.job,
@@ -126,7 +126,7 @@ class Reading:
     def finish(self) -> Following | None:
         """Commit the last window, the end of the job and, after the last part, the chunk job."""
         done = self.done + len(self.window.pages)
-        with self.place.database.transaction() as connection:
+        with self.place.database.commit("finish_parse") as connection:
             job_queue.finish(connection, self.job, done=done)
             self._keep(connection, self.window, total=None if self.split else done)
             return self._follow(connection)

@@ -86,11 +86,11 @@ class IncomingFile:
     async def abandon(self) -> None:
         """Leave nothing behind."""
         if self._file_id is not None:
-            async with self._database.as_owner(self._owner) as connection:
+            async with self._database.commit(self._owner, "forget_upload") as connection:
                 await connection.execute(STATEMENTS.forget_file, {"file_id": self._file_id})
 
     async def _keep(self, part: bytes) -> None:
-        async with self._database.as_owner(self._owner) as connection:
+        async with self._database.commit(self._owner, "keep_part") as connection:
             file_id = self._file_id or await _begin(connection)
             await self._insert_part(connection, file_id, part)
         self._file_id = file_id
@@ -110,7 +110,7 @@ class IncomingFile:
             raise Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.")
 
     async def _commit_once(self, document: NewDocument, max_attempts: int) -> Row:
-        async with self._database.as_owner(self._owner) as connection:
+        async with self._database.commit(self._owner, "accept_document") as connection:
             file_id = await self._complete(connection)
             row = await _add_document(connection, file_id, document)
             await connection.execute(

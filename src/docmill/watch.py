@@ -68,7 +68,7 @@ class VersionWatch:
     async def _look_for(self, owner: UUID) -> None:
         ids = [document for of, document in self._waiting if of == owner]
         try:
-            async with self._database.as_owner(owner) as connection:
+            async with self._database.reading(owner) as connection:
                 versions = await status.read_versions(connection, ids)
         except (psycopg.Error, PoolTimeout) as error:
             log.debug("nothing is known of the versions: %s", error)

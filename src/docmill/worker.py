@@ -106,7 +106,7 @@ class Worker:
                     break
                 self._wakeup.wait(min(self._settings.poll_seconds, ends - time.monotonic()))
             self._drain(max(0.0, ends - time.monotonic()))
-            with self._database.transaction() as connection:
+            with self._database.reading() as connection:
                 self._tally.remaining = job_queue.count_due(connection)
         return self._tally
 
@@ -117,7 +117,7 @@ class Worker:
         free = self._settings.slots - len(self._running)
         if free <= 0:
             return 0
-        with self._database.transaction() as connection:
+        with self._database.commit("claim") as connection:
             jobs = job_queue.claim(connection, self._claimant, free)
         for job in jobs:
             self._running.add(self._slots.submit(self._carry_through, job))
@@ -133,7 +133,7 @@ class Worker:
             self._claim()
 
     def _set_idle(self, *, idle: bool) -> None:
-        with self._database.transaction() as connection:
+        with self._database.commit("idle") as connection:
             connection.execute(WORKERS.idle, {"id": self.id, "idle": idle})
         self._idle = idle
 
@@ -145,7 +145,7 @@ class Worker:
             self._reap()
 
     def _reap(self) -> None:
-        with self._database.transaction() as connection:
+        with self._database.commit("reap") as connection:
             reaped = job_queue.reap(connection, self._policy)
             lost = job_queue.lost_for_good(connection)
         for row in reaped:
@@ -153,14 +153,14 @@ class Worker:
         for job in lost:
             self._fail_lost(job)
         self._tally.reaped += len(reaped) + len(lost)
-        with self._database.transaction() as connection:
+        with self._database.commit("prune") as connection:
             receiving.prune(connection)
             connection.execute(WORKERS.prune)
 
     def _fail_lost(self, job: Job) -> None:
         detail = f"Its worker was lost on each of {job.max_attempts} tries."
         failure = Failure("WORKER_LOST", detail)
-        with self._database.transaction() as connection:
+        with self._database.commit("fail_lost") as connection:
             job_queue.fail_for_good(connection, job, failure, expired=True)
 
     def _carry_through(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import psycopg
@@ -60,6 +61,18 @@ def test_many_processes_migrate_at_once_and_each_step_is_applied_once(fresh: str
     said = [line for process in started for line in process.said]
     applied = [line.removeprefix("applied ") for line in said if line.startswith("applied ")]
     assert sorted(applied) == [migration.name for migration in migrate.migrations()]
+
+
+def test_databases_of_one_server_are_migrated_at_the_same_moment(admin_url: str) -> None:
+    names = [f"fresh_{uuid4().hex}" for _ in range(4)]
+    with database.connect(admin_url, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"create database {name}".encode())
+        urls = [make_conninfo(admin_url, dbname=name) for name in names]
+        with ThreadPoolExecutor() as pool:
+            assert all(pool.map(lambda url: migrate.migrate(url, MODEL), urls))
+        for name in names:
+            connection.execute(f"drop database {name} with (force)".encode())
 
 
 def test_a_second_migration_changes_nothing(fresh: str) -> None:

@@ -30,18 +30,23 @@ create schema if not exists docmill authorization docmill_owner;
 grant usage on schema docmill to docmill_api, docmill_worker;
 
 -- The path is fixed per role, with nothing on it that others can write to. It belongs to the role
--- and not to the session, so it holds behind a transaction pooler too.
+-- and not to the session, so it holds behind a transaction pooler too; and to the role in this
+-- database, because another one of the same server may keep the extension elsewhere.
 do $$
 declare
   path text := 'docmill, ' || (
     select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
     where e.extname = 'vector');
+  role text;
 begin
-  execute 'alter role docmill_api set search_path = ' || path;
-  execute 'alter role docmill_worker set search_path = ' || path;
-  -- A frozen worker in mid-transaction would hold its job's row for ever: reaping skips locked rows.
-  alter role docmill_api set idle_in_transaction_session_timeout = '30s';
-  alter role docmill_worker set idle_in_transaction_session_timeout = '30s';
+  foreach role in array array['docmill_api', 'docmill_worker'] loop
+    execute format('alter role %I in database %I set search_path = %s',
+                   role, current_database(), path);
+    -- A frozen worker in mid-transaction would hold its job's row for ever: reaping skips locked
+    -- rows.
+    execute format('alter role %I in database %I set idle_in_transaction_session_timeout = %L',
+                   role, current_database(), '30s');
+  end loop;
   execute 'set local search_path = ' || path;
 end $$;
 

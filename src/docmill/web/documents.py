@@ -77,7 +77,7 @@ def _is_known(request: Request, body: dict[str, Any]) -> bool:
 
 
 async def _status(service: Service, owner: UUID, document: UUID) -> dict[str, Any]:
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         statuses = await status.read(connection, [document])
     if not statuses:
         raise not_found()
@@ -100,7 +100,7 @@ async def list_documents(
     ids: Annotated[str | None, Query(description="up to 100 ids, separated by commas")] = None,
 ) -> Response:
     """Documents as their statuses, newest first; with `ids` exactly those that are there."""
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         if ids is not None:
             shown, token = await _some(connection, ids), ""
         else:
@@ -176,7 +176,7 @@ async def read_document(
 ) -> Response:
     """The document: its status, and what was said about it at the upload."""
     document = document_id_of(document_id)
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         statuses = await status.read(connection, [document])
         file = await contents.find_file(connection, document)
         said = await contents.find_details(connection, document)
@@ -239,7 +239,7 @@ async def list_jobs(
 ) -> Response:
     """The audit trail: every job of the document with every attempt."""
     document = document_id_of(document_id)
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         jobs = await contents.list_jobs(connection, document)
     if not jobs:
         raise not_found()
@@ -267,7 +267,7 @@ async def list_pages(
     size, document = paging.page_size(page_size), document_id_of(document_id)
     listing = ["pages", str(owner), str(document)]
     after = _number(paging.place(listing, page_token), beginning=0)
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         rows = await contents.list_pages(connection, document, after=after, limit=size + 1)
     shown, token = _slice(rows, size, listing, "number")
     body = {"pages": [dict(row) for row in shown], "next_page_token": token}
@@ -288,7 +288,7 @@ async def list_chunks(
     size, document = paging.page_size(page_size), document_id_of(document_id)
     listing = ["chunks", str(owner), str(document)]
     after = _number(paging.place(listing, page_token), beginning=-1)
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         rows = await contents.list_chunks(connection, document, after=after, limit=size + 1)
     shown, token = _slice(rows, size, listing, "ordinal")
     body = {"chunks": [_chunk(document, row) for row in shown], "next_page_token": token}
@@ -327,7 +327,7 @@ async def read_content(
 ) -> Response:
     """The original bytes, to be saved and never to be run by a browser."""
     document = document_id_of(document_id)
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         file = await contents.find_file(connection, document)
     if file is None:
         raise not_found()

@@ -27,7 +27,7 @@ async def alive() -> JSONResponse:
 async def ready(service: TheService) -> JSONResponse:
     """Whether documents that are uploaded now will be worked on, and what is missing if not."""
     try:
-        async with service.database.as_nobody() as connection:
+        async with service.database.reading(None) as connection:
             checks = {
                 "database": {"ok": True, "detail": "reachable"},
                 "migrations": await _migrations(connection),

@@ -47,7 +47,7 @@ async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JS
         metadata=asked.filters,
         vector=vector,
     )
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         model = await search.find_model(connection, service.embedder.name)
         hits = await search.search(connection, model, query)
     return JSONResponse({"hits": hits}, headers={"Cache-Control": "no-store"})

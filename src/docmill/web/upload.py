@@ -78,7 +78,7 @@ def refuse_by_headers(request: Request, settings: Settings) -> None:
 
 async def accepted(service: Service, owner: UUID, document_id: UUID) -> JSONResponse:
     """The 202 of a committed document: where to look, and how it stands."""
-    async with service.database.as_owner(owner) as connection:
+    async with service.database.reading(owner) as connection:
         statuses = await status.read(connection, [document_id])
     where = f"/documents/{document_id}"
     shown = statuses[0] if statuses else {"status": "queued", "done": False}

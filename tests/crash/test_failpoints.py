@@ -1,0 +1,62 @@
+"""Every commit x {killed, frozen, an unexpected exception} x {just before, just after}.
+
+Afterwards every acknowledged document has ended as it would have undisturbed, with the same pages,
+passages and vectors, and the audit trail has one row per attempt.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import docmill
+from docmill.failpoint import (
+    ACTIONS,
+    API_COMMITS,
+    MIGRATION_COMMITS,
+    MOMENTS,
+    WORKER_COMMITS,
+    WorkerCommit,
+)
+from faults import Ending, Fault, side_by_side, undisturbed
+
+SOURCES = Path(docmill.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def expected(admin_url: str) -> dict[str, Ending]:
+    endings = undisturbed(admin_url)
+    assert {name: (ending.status, ending.code) for name, ending in endings.items()} == {
+        "small.txt": ("completed", None),
+        "long.pdf": ("completed", None),
+        "long.txt": ("completed", None),
+        "blank.pdf": ("completed", None),
+        "broken.pdf": ("failed", "FILE_UNREADABLE"),
+        "overdue.txt": ("completed", None),
+        "lost.txt": ("failed", "WORKER_LOST"),
+    }
+    return endings
+
+
+@pytest.mark.parametrize("commit", WORKER_COMMITS)
+def test_worker_struck_at_a_commit_loses_and_doubles_nothing(
+    admin_url: str, expected: dict[str, Ending], commit: WorkerCommit
+) -> None:
+    faults = [Fault(commit, moment, action) for moment in MOMENTS for action in ACTIONS]
+    for fault, endings in side_by_side(admin_url, faults).items():
+        assert endings == expected, f"after {fault}"
+
+
+def test_every_commit_has_its_failpoint() -> None:
+    """The pools commit only under a name; other connections that commit are listed here."""
+    text = {path.name: path.read_text() for path in SOURCES.rglob("*.py")}
+    named = set()
+    for name, source in text.items():
+        if name != "failpoint.py":
+            named |= set(re.findall(r'"([a-z_]+)"', source))
+    assert {*API_COMMITS, *WORKER_COMMITS, *MIGRATION_COMMITS} <= named
+    # `wakeup.py` listens, `heartbeat.py` beats by `failpoint.around`, `migrate.py` by `_locked`.
+    autocommitting = {name for name, source in text.items() if "autocommit=True" in source}
+    assert autocommitting == {"wakeup.py", "heartbeat.py"}
+    transacting = {name for name, source in text.items() if ".transaction()" in source}
+    assert transacting == {"migrate.py"}

@@ -1,0 +1,237 @@
+"""One fault in one process, in a database of its own: how failpoints are walked.
+
+Every fault meets the same documents. What they must come to in the end is what an undisturbed
+worker makes of them.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.conninfo import make_conninfo
+
+from docmill import database, embed, job_queue, migrate
+from docmill.config import Settings, read_settings
+from docmill.database import Addresses, ApiDatabase, Sync
+from docmill.failpoint import Action, Commit, Moment
+from docmill.job_queue import Claimant
+from docmill.receiving import IncomingFile, NewDocument
+from docmill.worker import Worker
+from made_files import pdf
+from made_rows import OWNER
+from running import Started, until
+from witness import Outputs, outputs
+
+LEASE_SECONDS = 1.0
+QUICK = {
+    "DOCMILL_LEASE_SECONDS": str(LEASE_SECONDS),
+    "DOCMILL_BACKOFF_SECONDS": "0.05",
+    "DOCMILL_POLL_SECONDS": "0.1",
+    "DOCMILL_DRAIN_SECONDS": "0",
+    "DOCMILL_SLOTS": "1",
+    "DOCMILL_LOG_LEVEL": "error",
+}
+# Of the role it is half a minute, so that a frozen worker's open transaction ends; here sooner.
+IMPATIENT = "-c idle_in_transaction_session_timeout=1500ms"
+SIDE_BY_SIDE = 4
+
+PARAGRAPH = "Rain fell on the mill, and the wheel turned the stone all night long. "
+DOCUMENTS = {
+    "small.txt": b"one page, one passage",
+    "long.pdf": pdf(*(f"Page {n}. " + f"words of page {n} " * 5 for n in range(230))),
+    "long.txt": "\n\n".join(f"{n}. {PARAGRAPH * 12}" for n in range(300)).encode(),
+    "blank.pdf": pdf(""),
+    "broken.pdf": b"%PDF-1.7\nnot a PDF behind its first line",
+}
+# Held by a worker that is dead when the story begins: one can be tried again, one can't.
+OVERDUE, LOST = "overdue.txt", "lost.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens, once, in one process."""
+
+    commit: Commit
+    moment: Moment
+    action: Action
+
+    def __str__(self) -> str:
+        return f"{self.commit}:{self.moment}={self.action}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a document: its state, its reason, and everything that was kept of it."""
+
+    status: str
+    code: str | None
+    outputs: Outputs
+
+
+class Scene:
+    """A database with the documents in it, for one fault."""
+
+    def __init__(self, admin: Sync, addresses: Addresses) -> None:
+        self.admin = admin
+        self.addresses = addresses
+        self.worker_url = make_conninfo(addresses.worker, options=IMPATIENT)
+        self.documents: dict[str, UUID] = {}
+
+    def set(self) -> None:
+        """Upload the documents, by the API's own code."""
+        asyncio.run(self._accept({OVERDUE: b"held by a dead worker"}, 5))
+        asyncio.run(self._accept({LOST: b"held for the last time"}, 1))
+        with database.connect(self.addresses.worker) as connection:
+            assert len(job_queue.claim(connection, Claimant("dead", 0.001), 2)) == 2
+        asyncio.run(self._accept(DOCUMENTS, 5))
+
+    async def _accept(self, contents: dict[str, bytes], max_attempts: int) -> None:
+        api = ApiDatabase(self.addresses.api, connections=1)
+        await api.open()
+        for name, content in contents.items():
+            file = IncomingFile(api, OWNER, 1 << 30)
+            await file.write(content)
+            row = await file.commit(NewDocument(name), max_attempts)
+            self.documents[name] = row["id"]
+        await api.close()
+
+    def start_worker(self, fault: Fault | None) -> Started:
+        """A worker process in which the fault will happen."""
+        env = {**QUICK, "DOCMILL_WORKER_DATABASE_URL": self.worker_url}
+        return Started("worker", env=env | ({"DOCMILL_FAILPOINT": str(fault)} if fault else {}))
+
+    @contextlib.contextmanager
+    def healthy_worker(self) -> Iterator[None]:
+        """A worker without a fault, in this process."""
+        settings: Settings = read_settings(QUICK)
+        worker = Worker(settings, self.worker_url, embed.create_embedder(settings))
+        thread = threading.Thread(target=worker.run_until_stopped, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            worker.stop()
+            thread.join(60)
+            assert not thread.is_alive(), "the healthy worker does not end"
+
+    def all_ended(self) -> bool:
+        row = self.one(
+            "select count(*) as live from documents where status in ('queued', 'processing')"
+        )
+        return bool(row["live"] == 0)
+
+    def one(self, query: str, parameters: Sequence[object] = ()) -> dict[str, Any]:
+        row = self.admin.execute(query.encode(), list(parameters)).fetchone()
+        assert row is not None
+        return row
+
+    def endings(self) -> dict[str, Ending]:
+        """What became of each document."""
+        found = {}
+        for name, document_id in self.documents.items():
+            row = self.one(
+                "select status, error ->> 'code' as code from documents where id = %s",
+                [document_id],
+            )
+            kept = outputs(self.admin, str(document_id))
+            found[name] = Ending(row["status"], row["code"], kept)
+        return found
+
+    def untrue_trails(self) -> list[dict[str, Any]]:
+        """Jobs whose audit trail does not say what happened: none."""
+        return self.admin.execute(
+            """select j.id, j.stage, j.status, j.attempt, a.numbers, a.outcomes
+               from processing_jobs j left join lateral (
+                 select array_agg(attempt order by attempt) as numbers,
+                        array_agg(outcome order by attempt) as outcomes,
+                        bool_and(ended_at is not null) as ended
+                 from job_attempts where job_id = j.id) a on true
+               where j.status not in ('succeeded', 'failed', 'cancelled')
+                 or a.numbers is distinct from
+                   (select array_agg(n) from generate_series(1, j.attempt) n)
+                 or not a.ended
+                 or (j.status = 'succeeded') <> coalesce('succeeded' = any (a.outcomes), false)
+                 or (j.status = 'succeeded' and a.outcomes[j.attempt] <> 'succeeded')"""
+        ).fetchall()
+
+
+@contextlib.contextmanager
+def new_scene(admin_url: str) -> Iterator[Scene]:
+    """A fresh database, dropped at the end."""
+    name = f"fault_{uuid4().hex}"
+    with database.connect(admin_url, autocommit=True) as server:
+        server.execute(f"create database {name}".encode())
+        url = make_conninfo(admin_url, dbname=name)
+        migrate.migrate(url, migrate.EmbeddingModel("wordllama-l2-256", 256))
+        with database.connect(url, autocommit=True) as admin:
+            admin.execute("select set_config('search_path', 'docmill, extensions', false)")
+            yield Scene(admin, database.addresses(url))
+        server.execute(f"drop database {name} with (force)".encode())
+
+
+def undisturbed(admin_url: str) -> dict[str, Ending]:
+    """What the documents come to when nothing happens."""
+    with new_scene(admin_url) as scene:
+        scene.set()
+        with scene.healthy_worker():
+            until(scene.all_ended, "every document ends")
+        return scene.endings()
+
+
+def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
+    """What the documents come to when the fault happens, and another worker is there after it."""
+    with new_scene(admin_url) as scene:
+        scene.set()
+        faulty = scene.start_worker(fault)
+        try:
+            _reach(scene, faulty, fault)
+            if fault.action == "kill":
+                assert faulty.wait() == -signal.SIGKILL
+            with scene.healthy_worker():
+                until(scene.all_ended, f"every document ends after {fault}")
+                before = scene.endings()
+                if fault.action != "kill":
+                    os.kill(faulty.process.pid, signal.SIGCONT)
+                    _ends_when_told(faulty)
+            assert scene.all_ended()
+            assert scene.endings() == before, f"the late worker changed something after {fault}"
+            assert scene.untrue_trails() == [], f"after {fault}"
+            return before
+        finally:
+            if faulty.process.poll() is None:
+                os.kill(faulty.process.pid, signal.SIGCONT)
+                faulty.kill()
+
+
+def _reach(scene: Scene, faulty: Started, fault: Fault) -> None:
+    """Bring the worker to the failpoint: most lie on its way, two only on its way out."""
+    if fault.commit in {"release", "leave"}:
+        until(
+            lambda: scene.one("select count(*) as held from processing_jobs where worker <> 'dead'"
+                              " and status = 'running'")["held"] or None,
+            "the worker holds something",
+        )  # fmt: skip
+        faulty.process.send_signal(signal.SIGTERM)
+    until(lambda: any("failpoint" in line for line in faulty.said) or None, f"{fault} is reached")
+
+
+def _ends_when_told(faulty: Started) -> None:
+    """A worker that lives ends well when it is told to; one that died of the fault has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        faulty.process.send_signal(signal.SIGTERM)
+    faulty.wait()
+
+
+def side_by_side(admin_url: str, faults: Sequence[Fault]) -> dict[Fault, dict[str, Ending]]:
+    """Suffer several faults, each in its own database: most of their time is waiting for leases."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        return dict(
+            zip(faults, pool.map(lambda fault: suffered(admin_url, fault), faults), strict=True)
+        )
