@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from docmill import database, embed, job_queue, migrate
 from docmill.config import Settings, read_settings
-from docmill.database import Addresses, ApiDatabase, Sync
+from docmill.database import ApiDatabase, Sync
 from docmill.failpoint import Action, Commit, Moment
 from docmill.job_queue import Claimant
 from docmill.receiving import IncomingFile, NewDocument
@@ -78,7 +78,9 @@ class Ending:
 class Scene:
     """A database with the documents in it, for one fault."""
 
-    def __init__(self, admin: Sync, addresses: Addresses) -> None:
+    def __init__(self, admin: Sync, url: str) -> None:
+        addresses = database.addresses(url)
+        self.url = url
         self.admin = admin
         self.addresses = addresses
         self.worker_url = make_conninfo(addresses.worker, options=IMPATIENT)
@@ -86,11 +88,15 @@ class Scene:
 
     def set(self) -> None:
         """Upload the documents, by the API's own code."""
-        asyncio.run(self._accept({OVERDUE: b"held by a dead worker"}, 5))
-        asyncio.run(self._accept({LOST: b"held for the last time"}, 1))
+        self.accept({OVERDUE: b"held by a dead worker"})
+        self.accept({LOST: b"held for the last time"}, max_attempts=1)
         with database.connect(self.addresses.worker) as connection:
             assert len(job_queue.claim(connection, Claimant("dead", 0.001), 2)) == 2
-        asyncio.run(self._accept(DOCUMENTS, 5))
+        self.accept(DOCUMENTS)
+
+    def accept(self, contents: dict[str, bytes], *, max_attempts: int = 5) -> None:
+        """Upload some documents."""
+        asyncio.run(self._accept(contents, max_attempts))
 
     async def _accept(self, contents: dict[str, bytes], max_attempts: int) -> None:
         api = ApiDatabase(self.addresses.api, connections=1)
@@ -172,7 +178,7 @@ def new_scene(admin_url: str) -> Iterator[Scene]:
         migrate.migrate(url, migrate.EmbeddingModel("wordllama-l2-256", 256))
         with database.connect(url, autocommit=True) as admin:
             admin.execute("select set_config('search_path', 'docmill, extensions', false)")
-            yield Scene(admin, database.addresses(url))
+            yield Scene(admin, url)
         server.execute(f"drop database {name} with (force)".encode())
 
 

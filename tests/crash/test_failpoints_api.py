@@ -1,0 +1,202 @@
+"""The API's commits and the migrations', struck as the workers' are in test_failpoints.py.
+
+What a client was told happened has happened. What it was not told has happened whole or not at all,
+and it can find out which.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx2
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from docmill import database, migrate
+from docmill.failpoint import (
+    ACTIONS,
+    API_COMMITS,
+    MIGRATION_COMMITS,
+    MOMENTS,
+    Action,
+    ApiCommit,
+    MigrationCommit,
+    Moment,
+)
+from faults import Fault, Scene, new_scene
+from running import SERVES, Started, until
+
+PART = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks, of which document, and how it sees whether that happened."""
+
+    method: str
+    path: str
+    content: bytes
+    happened: Callable[[Scene, str], bool]
+    document: str | None = None
+
+
+def form(name: str, content: bytes, end: bytes = b"--") -> bytes:
+    head = f'--b\r\ncontent-disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    return head.encode() + content + b"\r\n--b" + end + b"\r\n"
+
+
+def is_there(scene: Scene, name: str) -> bool:
+    """Whether the document is there, and then whole: its bytes and its first job."""
+    rows = scene.admin.execute(
+        """select f.size, (select sum(octet_length(p.data)) from file_parts p
+                           where p.file_id = f.id) as kept,
+             (select count(*) from processing_jobs j where j.document_id = d.id) as jobs
+           from documents d join files f on f.id = d.file_id where d.filename = %s""",
+        [name],
+    ).fetchall()
+    assert all(row["size"] == row["kept"] and row["jobs"] == 1 for row in rows)
+    return bool(rows)
+
+
+def in_state(*states: str) -> Callable[[Scene, str], bool]:
+    def look(scene: Scene, document: str) -> bool:
+        row = scene.one("select status from documents where id = %s", [document])
+        return row["status"] in states
+
+    return look
+
+
+def is_gone(scene: Scene, document: str) -> bool:
+    row = scene.one("select count(*) as there from documents where id = %s", [document])
+    return bool(row["there"] == 0)
+
+
+def request_for(scene: Scene, commit: ApiCommit) -> Request:
+    """The request on whose way the commit lies, and a document in the state that it needs."""
+    name = f"{uuid4().hex}.txt"
+    if commit in {"keep_part", "accept_document"}:
+        content = form(name, os.urandom(3 * PART if commit == "keep_part" else 100))
+        return Request("POST", "/documents", content, is_there, name)
+    if commit == "forget_upload":
+        broken = form(name, os.urandom(3 * PART), end=b"no boundary")
+        return Request("POST", "/documents", broken, is_there, name)
+    document = str(scene.documents.popitem()[1])
+    if commit == "delete":
+        return Request("DELETE", f"/documents/{document}", b"", is_gone, document)
+    states = {"cancel": ("cancelled",), "retry": ("queued",), "reprocess": ("queued",)}[commit]
+    return Request("POST", f"/documents/{document}/{commit}", b"", in_state(*states), document)
+
+
+def prepared(scene: Scene, commit: ApiCommit, count: int) -> None:
+    """As many documents as there will be faults, in the state in which the commit makes sense."""
+    contents = {f"{n}.txt": f"text {n}".encode() for n in range(count)}
+    if commit == "retry":
+        contents = {f"{n}.pdf": b"%%PDF-1.7 broken %d" % n for n in range(count)}
+    scene.accept(contents)
+    if commit in {"retry", "reprocess"}:
+        with scene.healthy_worker():
+            until(scene.all_ended, "every document ends")
+
+
+def struck(scene: Scene, fault: Fault, request: Request) -> None:
+    """Ask a server in which the fault happens, and look at what became of it."""
+    env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault)}
+    server = Started("serve", "--port", "0", "--workers", "0", env=env)
+    url = server.says(SERVES.pattern)[1]
+    asking = ThreadPoolExecutor(1)
+    try:
+        answer = asking.submit(ask, url, request)
+        server.says("failpoint")
+        if fault.action == "freeze":
+            os.kill(server.process.pid, signal.SIGCONT)
+        status = answer.result()
+        assert request.document is not None
+        happened = request.happened(scene, request.document)
+        if fault.commit in {"keep_part", "forget_upload"} and fault.action != "freeze":
+            assert not happened
+        elif fault.commit == "forget_upload":
+            assert (status, happened) == (400, False)
+        else:
+            assert happened == (fault.moment == "after" or fault.action == "freeze"), status
+        assert happened or status not in {200, 202, 204}, "told, but not done"
+        if fault.action == "raise":
+            assert status == 500
+        ended = server.wait() if fault.action == "kill" else server.terminate()
+        assert ended == (-signal.SIGKILL if fault.action == "kill" else 0)
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+        asking.shutdown()
+
+
+def ask(url: str, request: Request) -> int | None:
+    """The status of the answer; None if there was none."""
+    headers = {"content-type": "multipart/form-data; boundary=b"} if request.content else {}
+    try:
+        return httpx2.request(
+            request.method, url + request.path, content=request.content, headers=headers, timeout=60
+        ).status_code
+    except httpx2.HTTPError:
+        return None
+
+
+@pytest.mark.parametrize("commit", API_COMMITS)
+def test_api_struck_at_a_commit_has_done_it_whole_or_not_at_all(
+    admin_url: str, commit: ApiCommit
+) -> None:
+    faults = [Fault(commit, moment, action) for moment in MOMENTS for action in ACTIONS]
+    with new_scene(admin_url) as scene:
+        prepared(scene, commit, len(faults))
+        requests = [request_for(scene, commit) for _ in faults]
+        with ThreadPoolExecutor(2) as pool:
+            for outcome in [
+                pool.submit(struck, scene, fault, request)
+                for fault, request in zip(faults, requests, strict=True)
+            ]:
+                outcome.result()
+        # What a killed server left of an upload goes when its time is over.
+        scene.admin.execute("update files set receiving_until = now() where size = 0")
+        with scene.healthy_worker():
+            until(scene.all_ended, "every document ends")
+            until(lambda: no_file_without_a_document(scene) or None, "nothing is left behind")
+        assert scene.untrue_trails() == []
+
+
+def no_file_without_a_document(scene: Scene) -> bool:
+    row = scene.one(
+        "select count(*) as left_behind from files f"
+        " where not exists (select from documents d where d.file_id = f.id)"
+    )
+    return bool(row["left_behind"] == 0)
+
+
+@pytest.fixture
+def fresh(admin_url: str) -> Iterator[str]:
+    """The address of a database that docmill never saw."""
+    name = f"fresh_{uuid4().hex}"
+    with database.connect(admin_url, autocommit=True) as server:
+        server.execute(f"create database {name}".encode())
+        yield make_conninfo(admin_url, dbname=name)
+        server.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.mark.parametrize("action", ["kill", "raise"])
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("commit", MIGRATION_COMMITS)
+def test_migration_struck_at_a_commit_is_whole_after_the_next(
+    fresh: str, commit: MigrationCommit, moment: Moment, action: Action
+) -> None:
+    fault = str(Fault(commit, moment, action))
+    env = {"DOCMILL_DATABASE_URL": fresh, "DOCMILL_FAILPOINT": fault}
+    assert Started("migrate", env=env).wait() != 0
+    assert Started("migrate", env={"DOCMILL_DATABASE_URL": fresh}).wait() == 0
+    with database.connect(fresh) as connection:
+        assert migrate.applied_version(connection) == migrate.newest_version()
+        row = connection.execute(
+            "select count(*) as models, count(to_regclass('docmill.embeddings_of_model_' || id))"
+            " as indexes from docmill.embedding_models"
+        ).fetchone()
+    assert row == {"models": 1, "indexes": 1}
