@@ -6,9 +6,10 @@ PYTHON ?= $(shell for v in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test bench docs lock clean
+.PHONY: help demo serve check test storm bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -28,6 +29,9 @@ check: $(VENV)/installed-dev ## format, lint, types, import contracts
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 	@sh scripts/ensure-browser.sh
 	$(BIN)/pytest
+
+storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7
+	cd tests && ../$(BIN)/python -m storm --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 	$(BIN)/python bench/upload.py

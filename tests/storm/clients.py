@@ -1,0 +1,134 @@
+"""Clients: what each uploads, looks at, cancels, retries, deletes and searches, its seed says."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+
+from made_files import pdf
+from storm.history import Exchange, History
+
+TIMEOUT_SECONDS = 20.0
+MOST_DOCUMENTS = 12
+WORDS = ("mill", "wheel", "river", "stone", "flour", "grain", "miller", "night", "rain", "sack")
+
+
+def content(kind: str, salt: int) -> bytes:
+    """The bytes of a document of some kind; equal salts give equal bytes."""
+    words = f"{salt} " + " ".join(WORDS[(salt + n) % len(WORDS)] for n in range(12))
+    return KINDS[kind](words)
+
+
+KINDS: dict[str, Callable[[str], bytes]] = {
+    "small.txt": str.encode,
+    "long.txt": lambda words: "\n\n".join(f"{n}. {words * 6}" for n in range(120)).encode(),
+    "large.txt": lambda words: f"{words}\n".encode() * 30_000,
+    "short.pdf": lambda words: pdf(*(f"{n} {words}" for n in range(30))),
+    "long.pdf": lambda words: pdf(*(f"{n} {words}" for n in range(230))),
+    "blank.pdf": lambda words: pdf("") + f"\n% {words}\n".encode(),
+    "broken.pdf": lambda words: f"%PDF-1.7\nbroken {words}".encode(),
+}
+HOW_OFTEN = (8, 4, 1, 4, 2, 1, 2)
+ACTIONS = {"upload": 4, "status": 14, "cancel": 1, "retry": 1, "reprocess": 1, "delete": 1,
+           "search": 2, "cut off": 1}  # fmt: skip
+
+
+class Client(threading.Thread):
+    """One user. Nobody else touches its documents, so the order of what it was told is known."""
+
+    def __init__(self, number: int, port: int, rng: random.Random, history: History) -> None:
+        super().__init__(name=f"client-{number}", daemon=True)
+        self.number = number
+        self.documents: list[str] = []
+        self._port = port
+        self._rng = rng
+        self._history = history
+        self._ended = threading.Event()
+        self._actions = {
+            "upload": self._upload,
+            "status": self._status,
+            "search": self._search,
+            "cut off": self._cut_off,
+        }
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def run(self) -> None:
+        while not self._ended.wait(self._rng.uniform(0.0, 0.1)):
+            action = self._rng.choices([*ACTIONS], [*ACTIONS.values()])[0]
+            if action in self._actions:
+                self._actions[action]()
+            elif self.documents:
+                self._change(action)
+
+    def _upload(self) -> None:
+        if len(self.documents) >= MOST_DOCUMENTS:
+            return
+        kind = self._rng.choices([*KINDS], HOW_OFTEN)[0]
+        salt = self._rng.randrange(6)
+        files = {"file": (kind, content(kind, salt))}
+        done = self._ask("upload", "POST", "/documents", told=f"{kind} {salt}", files=files)
+        if done.status == 202 and done.body:
+            self.documents.append(done.body["document_id"])
+
+    def _status(self) -> None:
+        if self.documents:
+            document = self._rng.choice(self.documents)
+            self._ask("status", "GET", f"/documents/{document}/status", document)
+
+    def _change(self, action: str) -> None:
+        document = self._rng.choice(self.documents)
+        if action == "delete":
+            done = self._ask("delete", "DELETE", f"/documents/{document}", document)
+            if done.status in {204, 404}:
+                self.documents.remove(document)
+        else:
+            self._ask(action, "POST", f"/documents/{document}/{action}", document)
+
+    def _search(self) -> None:
+        self._ask("search", "POST", "/search", json={"query": self._rng.choice(WORDS)})
+
+    def _cut_off(self) -> None:
+        """An upload whose sender goes away in the middle."""
+
+        def body() -> Iterator[bytes]:
+            yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            yield b"x" * self._rng.randrange(1, 3 << 20)
+            raise ConnectionAbortedError
+
+        headers = {"content-type": "multipart/form-data; boundary=b"}
+        try:
+            self._ask("cut off", "POST", "/documents", content=body(), headers=headers)
+        except ConnectionAbortedError:
+            return
+
+    def _ask(
+        self,
+        action: str,
+        method: str,
+        path: str,
+        document: str | None = None,
+        *,
+        told: str | None = None,
+        **sent: Any,
+    ) -> Exchange:
+        began = time.monotonic()
+        status, body, retry_after = None, None, None
+        try:
+            answer = httpx2.request(
+                method, f"http://127.0.0.1:{self._port}{path}", timeout=TIMEOUT_SECONDS, **sent
+            )
+            status, retry_after = answer.status_code, answer.headers.get("retry-after")
+            body = answer.json() if answer.content else None
+        except (httpx2.HTTPError, ValueError):
+            status = None
+        done = Exchange(
+            self.number, began, time.monotonic(), action, document, status,
+            body if action != "search" else None, retry_after, told,
+        )  # fmt: skip
+        self._history.add(done)
+        return done

@@ -1,0 +1,195 @@
+"""docmill as it is run for real, and everything that may happen to its processes."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import psycopg
+
+from docmill import database, embedded_postgres
+from running import Started, until
+from storm.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from docmill.embedded_postgres import EmbeddedPostgres
+
+LEASE_SECONDS = 2.0
+SETTINGS = {
+    "DOCMILL_LEASE_SECONDS": str(LEASE_SECONDS),
+    "DOCMILL_BACKOFF_SECONDS": "0.1",
+    "DOCMILL_BACKOFF_CAP_SECONDS": "1",
+    "DOCMILL_POLL_SECONDS": "0.2",
+    "DOCMILL_DRAIN_SECONDS": "1",
+    # Kills are many here and say nothing about a document: none may run out of attempts by them.
+    "DOCMILL_MAX_ATTEMPTS": "100",
+}
+WORKERS = 3
+FAULTS = {
+    "worker killed": 5,
+    "worker frozen": 3,
+    "worker drained": 2,
+    "parser killed": 2,
+    "api killed": 2,
+    "backend ended": 4,
+    "all backends ended": 1,
+    "postgres stopped": 1,
+    "postgres immediate": 1,
+    "postgres killed": 1,
+}
+
+
+class World:
+    """One database, one API, some workers: started again whenever they are struck down."""
+
+    def __init__(self, folder: Path, rng: random.Random, history: History) -> None:
+        self._folder = folder
+        self._rng = rng
+        self._history = history
+        self.postgres: EmbeddedPostgres = embedded_postgres.start(folder / "data")
+        self.url = self.postgres.admin_url
+        self.port = free_port()
+        self.counts: Counter[str] = Counter()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._strike_on, daemon=True)
+        self.api = self._start_api()
+        self.workers = [self._start_worker() for _ in range(WORKERS)]
+        self.defects: list[str] = []
+
+    def strike(self) -> None:
+        """Let faults begin."""
+        self._thread.start()
+
+    def calm(self) -> None:
+        """Let faults end, and everything run again."""
+        self._ended.set()
+        self._thread.join()
+        self.mend()
+
+    def stop(self) -> None:
+        for process in [self.api, *self.workers]:
+            process.process.send_signal(signal.SIGCONT)
+            status = process.terminate()
+            self.look_at(process)
+            if status != 0:
+                self.defects.append(f"a process ended with {status}: {process.said[-3:]}")
+        self.postgres.stop()
+
+    def look_at(self, process: Started) -> None:
+        """A traceback in a log is a defect, whatever it did."""
+        text = "\n".join(process.said)
+        if "Traceback" in text:
+            self.defects.append(text[text.index("Traceback") :][:3000])
+
+    # faults ------------------------------------------------------------------------------
+
+    def _strike_on(self) -> None:
+        strikes: dict[str, Callable[[], None]] = {
+            "worker killed": self._kill_worker,
+            "worker frozen": self._freeze_worker,
+            "worker drained": self._drain_worker,
+            "parser killed": self._kill_parser,
+            "api killed": self._kill_api,
+            "backend ended": lambda: self._end_backends(1),
+            "all backends ended": lambda: self._end_backends(100),
+            "postgres stopped": lambda: self._stop_postgres(signal.SIGINT),
+            "postgres immediate": lambda: self._stop_postgres(signal.SIGQUIT),
+            "postgres killed": lambda: self._stop_postgres(signal.SIGKILL),
+        }
+        while not self._ended.wait(self._rng.uniform(0.2, 1.5)):
+            fault = self._rng.choices([*FAULTS], [*FAULTS.values()])[0]
+            self.tell(fault)
+            try:
+                strikes[fault]()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the storm says so at its end
+                self.defects.append(f"{fault}: {error!r}")
+            self.mend()
+
+    def tell(self, fault: str) -> None:
+        self.counts[fault] += 1
+        self._history.add_fault(time.monotonic(), fault)
+
+    def mend(self) -> None:
+        """Start again what is not there."""
+        if self.api.process.poll() is not None:
+            self.look_at(self.api)
+            self.api = self._start_api()
+        for at, worker in enumerate(self.workers):
+            if worker.process.poll() is not None:
+                self.look_at(worker)
+                self.workers[at] = self._start_worker()
+
+    def _kill_worker(self) -> None:
+        self._rng.choice(self.workers).kill()
+
+    def _freeze_worker(self) -> None:
+        worker = self._rng.choice(self.workers).process
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(LEASE_SECONDS * self._rng.uniform(0.5, 2.5))
+        worker.send_signal(signal.SIGCONT)
+
+    def _drain_worker(self) -> None:
+        worker = self._rng.choice(self.workers)
+        status = worker.terminate()
+        if status != 0:
+            self.defects.append(f"a drained worker ended with {status}: {worker.said[-5:]}")
+
+    def _kill_parser(self) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self._rng.choice(self.workers).process.pid).children():
+                child.kill()
+
+    def _kill_api(self) -> None:
+        self.api.kill()
+
+    def _end_backends(self, most: int) -> None:
+        with (
+            contextlib.suppress(psycopg.OperationalError),
+            database.connect(self.url, autocommit=True) as connection,
+        ):
+            connection.execute(
+                "select pg_terminate_backend(pid) from (select pid from pg_stat_activity"
+                " where application_name like 'docmill%%' and pid <> pg_backend_pid()"
+                " order by random() limit %s) as unlucky",
+                [most],
+            )
+
+    def _stop_postgres(self, number: signal.Signals) -> None:
+        line = (self._folder / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[0]
+        server = psutil.Process(int(line))
+        os.kill(server.pid, number)
+        with contextlib.suppress(psutil.TimeoutExpired):
+            server.wait(30)
+        time.sleep(self._rng.uniform(0.0, 2.0))
+        self.postgres.stop()
+        self.postgres = embedded_postgres.start(self._folder / "data")
+
+    # starting ----------------------------------------------------------------------------
+
+    def _start_api(self) -> Started:
+        env = {**SETTINGS, "DOCMILL_DATABASE_URL": self.url}
+        api = Started("serve", "--port", str(self.port), "--workers", "0", env=env)
+        until(
+            lambda: "docmill serves" in "\n".join(api.said) or api.process.poll() is not None,
+            "the API is there",
+        )
+        return api
+
+    def _start_worker(self) -> Started:
+        address = database.addresses(self.url).worker
+        return Started("worker", env={**SETTINGS, "DOCMILL_WORKER_DATABASE_URL": address})
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
