@@ -43,6 +43,7 @@ class Started:
             text=True,
             env={**inherited, **(env or {})},
         )
+        self.began = time.monotonic()
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

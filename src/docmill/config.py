@@ -174,7 +174,7 @@ class Settings:
     lease_seconds: float = setting(
         seconds(1, 3600),
         "How long a job stays a worker's own after the worker's last sign of life.",
-        15.0,
+        10.0,
     )
     poll_seconds: float = setting(
         seconds(0.05, 60), "How often an idle worker looks for work that nobody told it of.", 1.0

@@ -2,15 +2,40 @@
 -- Lock order: processing_jobs by id, then documents by id, then everything else.
 
 -- claim_jobs --
--- Take as many due jobs as there are free slots. The attempt is counted here and not at its end,
--- so that a job that kills its worker runs out of attempts. The document is told in the same
--- commit: it is being processed from the moment somebody holds its job.
-with due as (
-  select id from processing_jobs
-  where status = 'queued' and run_at <= now()
-  order by priority, run_at, id
+-- Take as many due jobs as there are free slots, owner by owner: whoever has least in work comes
+-- first, so one owner's ten thousand files do not make the next owner's one file wait. Within an
+-- owner by priority, then by time, so retries go behind fresh work. The candidates are more than the
+-- slots, because other workers lock some of them at the same moment.
+--
+-- The attempt is counted here and not at its end, so that a job that kills its worker runs out of
+-- attempts. The document is told in the same commit: it is being processed from the moment somebody
+-- holds its job.
+with recursive owners as (
+  (select owner_id from processing_jobs where status = 'queued' order by owner_id limit 1)
+  union all
+  select (select j.owner_id from processing_jobs j
+          where j.status = 'queued' and j.owner_id > o.owner_id order by j.owner_id limit 1)
+  from owners o where o.owner_id is not null
+), in_work as (
+  select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
+), candidates as (
+  select c.id, c.priority, c.run_at,
+         coalesce(w.jobs, 0) + row_number() over (
+           partition by o.owner_id order by c.priority, c.run_at, c.id) as turn
+  from owners o
+  left join in_work w on w.owner_id = o.owner_id
+  cross join lateral (
+    select id, priority, run_at from processing_jobs
+    where status = 'queued' and owner_id = o.owner_id and run_at <= now()
+    order by priority, run_at, id
+    limit %(slots)s + 30) c
+  where o.owner_id is not null
+), due as (
+  select j.id from processing_jobs j join candidates c on c.id = j.id
+  where j.status = 'queued' and j.run_at <= now()
+  order by c.turn, c.priority, c.run_at, c.id
   limit %(slots)s
-  for no key update skip locked
+  for no key update of j skip locked
 ), taken as (
   update processing_jobs j
   set status = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),

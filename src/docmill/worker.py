@@ -24,7 +24,7 @@ from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
 from docmill.embed import Embedder
 from docmill.errors import Failure, Unavailable
-from docmill.heartbeat import Heartbeat
+from docmill.heartbeat import BEATS_PER_LEASE, Heartbeat
 from docmill.job_queue import Claimant
 from docmill.model import Job
 from docmill.parse_process import ParseLimits, ParseProcess
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 WORKERS = Statements("workers")
 AWAY_SECONDS = 1.0
+LONGEST_REAPING_PAUSE = 2.0
+# Of a lease; one and a half beats. Who lost its session and says nothing for so long is dead.
+SILENCE_OF_THE_DEAD = 1.5 / BEATS_PER_LEASE
 
 
 @dataclass(slots=True)
@@ -139,15 +142,21 @@ class Worker:
 
     def _reap_when_it_is_time(self) -> None:
         if time.monotonic() >= self._next_reaping:
-            # Half a lease, with chance in it: workers that started together reap in turns.
-            pause = self._settings.lease_seconds / 2 * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            # With chance in it: workers that started together reap in turns.
+            longest = min(LONGEST_REAPING_PAUSE, self._settings.lease_seconds / 2)
+            pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
             self._next_reaping = time.monotonic() + pause
             self._reap()
 
     def _reap(self) -> None:
         with self._database.commit("reap") as connection:
+            dead = connection.execute(
+                WORKERS.notice_dead, {"silence": self._settings.lease_seconds * SILENCE_OF_THE_DEAD}
+            ).fetchall()
             reaped = job_queue.reap(connection, self._policy)
             lost = job_queue.lost_for_good(connection)
+        for row in dead:
+            log.warning("worker %s died", row["id"])
         for row in reaped:
             log.warning("job %s goes back in line: %s is lost", row["id"], row["worker"])
         for job in lost:

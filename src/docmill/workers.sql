@@ -2,8 +2,12 @@
 -- seen_at tells.
 
 -- seen --
-insert into workers (id, slots) values (%(id)s, %(slots)s)
-on conflict (id) do update set seen_at = now();
+insert into workers as w (id, slots, session_pid, session_start)
+select %(id)s, %(slots)s, s.pid, s.backend_start from pg_stat_get_activity(pg_backend_pid()) s
+on conflict (id) do update
+set seen_at = now(),
+    is_direct = (w.session_pid, w.session_start) = (excluded.session_pid, excluded.session_start),
+    session_pid = excluded.session_pid, session_start = excluded.session_start;
 
 -- idle --
 -- Said before waiting, taken back after: an upload sends a wake-up only if somebody is idle.
@@ -11,6 +15,27 @@ update workers set idle = %(idle)s, seen_at = now() where id = %(id)s and idle <
 
 -- gone --
 delete from workers where id = %(id)s;
+
+-- notice_dead --
+-- Workers whose session ended and who did not come back in another one: their leases end now, and
+-- the reaper takes their jobs. A worker that is slow keeps its session; one whose session was cut
+-- beats from a new one within a beat; after a restart of the server, no old session says anything.
+with dead as (
+  delete from workers w
+  where w.is_direct and w.seen_at < now() - make_interval(secs => %(silence)s)
+    and w.session_start > pg_postmaster_start_time()
+    and not exists (select from pg_stat_get_activity(w.session_pid) s
+                    where s.backend_start = w.session_start)
+  returning w.id
+), held as (
+  select j.id from processing_jobs j
+  where j.status = 'running' and j.worker in (select id from dead)
+  order by j.id for no key update skip locked
+), ended as (
+  update processing_jobs j set lease_until = now() - interval '1 microsecond'
+  from held where held.id = j.id
+)
+select id from dead;
 
 -- prune --
 delete from workers where seen_at < now() - interval '1 day';

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from docmill.database import Addresses
+from faults import IMPATIENT
 from running import Docmill, Started
 
 LEASE_SECONDS = 2.0
@@ -34,7 +36,7 @@ def start_worker(addresses: Addresses) -> Iterator[Workers]:
     started: list[Started] = []
 
     def start(*arguments: str, **env: str) -> Started:
-        where = {"DOCMILL_WORKER_DATABASE_URL": addresses.worker}
+        where = {"DOCMILL_WORKER_DATABASE_URL": make_conninfo(addresses.worker, options=IMPATIENT)}
         started.append(Started("worker", *arguments, env={**QUICK, **where, **env}))
         return started[-1]
 

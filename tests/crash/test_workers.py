@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import psutil
@@ -36,6 +37,46 @@ def test_worker_killed_in_a_stage_is_replaced_and_nothing_is_lost_or_doubled(
     api.completed(undisturbed)
     assert outputs(admin, document_id) == outputs(admin, undisturbed)
     assert second.terminate() == 0
+
+
+def test_death_of_a_worker_is_noticed_long_before_its_lease_runs_out(
+    admin: Sync, api: Docmill, start_worker: Workers
+) -> None:
+    long_lease = {"DOCMILL_LEASE_SECONDS": "10"}
+    first = start_worker(**long_lease)
+    until(lambda: beat_twice(admin), "its session is known")
+    document_id = api.upload("a.pdf", wide_pdf())
+    until(lambda: frozen_in(admin, first, "parse"), "it stands still in the middle of parse")
+    admin.execute("update processing_jobs set lease_until = now() + interval '1 day'"
+                  " where status = 'running'")  # fmt: skip
+    first.kill()
+    second = start_worker(**long_lease)
+    second.says("worker .* died")
+    api.completed(document_id)
+    assert outcomes(admin, "parse").count("lease_expired") == 1
+
+
+def test_worker_whose_sessions_are_cut_all_the_time_is_not_taken_for_dead(
+    admin: Sync, api: Docmill, start_worker: Workers
+) -> None:
+    document_id = api.upload("a.pdf", long_pdf(2500))
+    worker, witness = start_worker(), start_worker()
+    while not api.status(document_id)["done"]:
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
+            " 'docmill' and usename = 'docmill_worker'"
+        )
+        time.sleep(0.3)
+    api.completed(document_id)
+    assert "lease_expired" not in outcomes(admin, "parse") + outcomes(admin, "embed")
+    for living in (worker, witness):
+        assert not any("died" in line for line in living.said)
+        assert living.terminate() == 0
+
+
+def beat_twice(admin: Sync) -> bool:
+    row = admin.execute("select 1 from workers where is_direct").fetchone()
+    return row is not None
 
 
 def test_late_worker_is_refused_after_another_one_finished(

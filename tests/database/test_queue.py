@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -14,9 +14,10 @@ from docmill.errors import Failure, LeaseLost
 from docmill.job_queue import Claimant, Part
 from docmill.model import Job
 from docmill.retry import RetryPolicy, wait_bounds
-from made_rows import LEASE_SECONDS, claimed, uploaded
+from made_rows import LEASE_SECONDS, OWNER, claimed, uploaded
 
 POLICY = RetryPolicy(base_seconds=2.0, cap_seconds=300.0)
+ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
 
 
 def document_of(admin: Sync) -> dict[str, object]:
@@ -83,6 +84,41 @@ def test_many_workers_claim_each_job_once(admin: Sync, addresses: Addresses) -> 
         taken = Counter(job for jobs in pool.map(work, range(6)) for job in jobs)
     assert len(taken) == 60
     assert set(taken.values()) == {1}
+
+
+def test_one_file_of_another_owner_goes_before_ten_thousand_of_the_first(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    admin.execute(
+        "insert into processing_jobs (owner_id, document_id, generation, stage, part, max_attempts)"
+        " select owner_id, document_id, 1, 'parse', n, 5 from processing_jobs,"
+        " generate_series(1, 10000) n"
+    )
+    in_work = [claimed(worker_connection) for _ in range(3)]
+    newcomer = uploaded(admin, ANOTHER)
+    assert claimed(worker_connection).document_id == newcomer.document_id
+    assert all(job.document_id != newcomer.document_id for job in in_work)
+    assert claimed(worker_connection).document_id != newcomer.document_id
+
+
+def test_owners_take_turns(admin: Sync, worker_connection: Sync) -> None:
+    for owner in (OWNER, ANOTHER):
+        for _ in range(4):
+            uploaded(admin, owner)
+    jobs = [claimed(worker_connection) for _ in range(8)]
+    owners = [job.owner_id for job in jobs]
+    for turn in range(0, 8, 2):
+        assert set(owners[turn : turn + 2]) == {OWNER, ANOTHER}
+
+
+def test_retries_go_behind_fresh_work(admin: Sync, worker_connection: Sync) -> None:
+    first = uploaded(admin)
+    job = claimed(worker_connection)
+    second = uploaded(admin)
+    job_queue.fail(worker_connection, job, Failure("INTERNAL"), RetryPolicy(0, 0))
+    order = [claimed(worker_connection).document_id for _ in range(2)]
+    assert order == [second.document_id, first.document_id]
 
 
 def test_beat_renews_what_is_held_and_tells_what_is_lost(
