@@ -1,5 +1,6 @@
 """docmill as users run it: a started process, its address, and real signals to end it."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import psutil
 
 SERVES = re.compile(r"docmill serves (http://\S+)")
 PATIENCE_SECONDS = 60.0
@@ -134,6 +136,22 @@ class Docmill:
         assert answer.status_code == 200, answer.text
         hits: list[dict[str, Any]] = answer.json()["hits"]
         return hits
+
+    @contextlib.contextmanager
+    def frozen_workers(self) -> Iterator[None]:
+        """Its worker processes stand still for the length of a block, shorter than their leases."""
+        workers = [
+            process
+            for process in psutil.Process(self.started.process.pid).children()
+            if "worker" in process.cmdline()
+        ]
+        for process in workers:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in workers:
+                process.resume()
 
     def stop(self) -> int:
         """End it as a service manager does."""

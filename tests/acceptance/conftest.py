@@ -40,9 +40,13 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real browser, without a window."""
+    """A real browser, without a window.
+
+    For one module: while it lives, Playwright's event loop runs in this thread, and other tests run
+    loops of their own.
+    """
     # Its sandbox does not work as root, which containers often are.
     unsandboxed = ["--no-sandbox"] if os.geteuid() == 0 else []
     quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]

@@ -124,10 +124,12 @@ class World:
     def mend(self) -> None:
         """Start again what is not there."""
         if self.api.process.poll() is not None:
+            self.api.wait()
             self.look_at(self.api)
             self.api = self._start_api()
         for at, worker in enumerate(self.workers):
             if worker.process.poll() is not None:
+                worker.wait()
                 self.look_at(worker)
                 self.workers[at] = self._start_worker()
 
