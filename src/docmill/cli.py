@@ -168,7 +168,7 @@ def worker_command(
             working = worker.Worker(settings, where.worker, embed.create_embedder(settings))
         stop_on_signals(working)
         if end_with_stdin:
-            threading.Thread(target=stop_at_end_of_stdin, args=[working], daemon=True).start()
+            stop_when_read(0, working)
         if once:
             click.echo(json.dumps(dataclasses.asdict(working.run_what_is_due(max_seconds))))
         else:
@@ -187,22 +187,32 @@ def check_schema(where: Addresses) -> None:
 
 
 def stop_on_signals(working: worker.Worker) -> None:
-    """Drain at the first SIGTERM or SIGINT; the second one ends the process at once."""
+    """Drain at the first SIGTERM or SIGINT; the second one ends the process at once.
+
+    The handler only writes to a pipe. It runs between any two steps of the main thread, which may
+    hold the very lock that stopping takes: a worker that was told so would stand still for ever.
+    """
+    told, tell = os.pipe()
 
     def drain(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        working.stop()
+        os.write(tell, b"!")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, drain)
+    stop_when_read(told, working)
 
 
-def stop_at_end_of_stdin(working: worker.Worker) -> None:
-    """Drain when whoever started us is gone."""
-    # Not sys.stdin: its lock, held by a thread at the process's end, is a fatal error.
-    while os.read(0, 1024):
-        pass
-    working.stop()
+def stop_when_read(pipe: int, working: worker.Worker) -> None:
+    """Drain when something comes out of a pipe, or when whoever held its other end is gone."""
+
+    def wait() -> None:
+        # Not sys.stdin, where that is the pipe: its lock, held by a thread at the process's end, is
+        # a fatal error.
+        os.read(pipe, 1)
+        working.stop()
+
+    threading.Thread(target=wait, name="stop", daemon=True).start()
 
 
 @main.command("migrate")
