@@ -24,6 +24,7 @@ from docmill.failpoint import Action, Commit, Moment
 from docmill.job_queue import Claimant
 from docmill.receiving import IncomingFile, NewDocument
 from docmill.worker import Worker
+from embedding_server import MOODS, EmbeddingServer, well
 from made_files import pdf
 from made_rows import OWNER
 from running import Started, until
@@ -50,6 +51,9 @@ DOCUMENTS = {
     "blank.pdf": pdf(""),
     "broken.pdf": b"%PDF-1.7\nnot a PDF behind its first line",
 }
+# These lie on the way only where an embedding service is asked, and two of them where it fails.
+SERVICE_COMMITS = frozenset({"keep_paid", "pause_service", "postpone"})
+SERVICE_FAILS = frozenset({"pause_service", "postpone"})
 # Held by a worker that is dead when the story begins: one can be tried again, one can't.
 OVERDUE, LOST = "overdue.txt", "lost.txt"
 
@@ -76,11 +80,16 @@ class Ending:
 
 
 class Scene:
-    """A database with the documents in it, for one fault."""
+    """A database with the documents in it, for one fault.
 
-    def __init__(self, admin: Sync, url: str) -> None:
+    With a `service`, the workers embed by it.
+    """
+
+    def __init__(self, admin: Sync, url: str, service: EmbeddingServer | None = None) -> None:
         addresses = database.addresses(url)
         self.url = url
+        self.service = service
+        self.settings = QUICK | (service.settings if service else {})
         self.admin = admin
         self.addresses = addresses
         self.worker_url = make_conninfo(addresses.worker, options=IMPATIENT)
@@ -110,13 +119,13 @@ class Scene:
 
     def start_worker(self, fault: Fault | None) -> Started:
         """A worker process in which the fault will happen."""
-        env = {**QUICK, "DOCMILL_WORKER_DATABASE_URL": self.worker_url}
+        env = {**self.settings, "DOCMILL_WORKER_DATABASE_URL": self.worker_url}
         return Started("worker", env=env | ({"DOCMILL_FAILPOINT": str(fault)} if fault else {}))
 
     @contextlib.contextmanager
     def healthy_worker(self) -> Iterator[None]:
         """A worker without a fault, in this process."""
-        settings: Settings = read_settings(QUICK)
+        settings: Settings = read_settings(self.settings)
         worker = Worker(settings, self.worker_url, embed.create_embedder(settings))
         thread = threading.Thread(target=worker.run_until_stopped, daemon=True)
         thread.start()
@@ -169,22 +178,25 @@ class Scene:
 
 
 @contextlib.contextmanager
-def new_scene(admin_url: str) -> Iterator[Scene]:
+def new_scene(admin_url: str, *, with_service: bool = False) -> Iterator[Scene]:
     """A fresh database, dropped at the end."""
     name = f"fault_{uuid4().hex}"
-    with database.connect(admin_url, autocommit=True) as server:
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(EmbeddingServer()) if with_service else None
+        server = stack.enter_context(database.connect(admin_url, autocommit=True))
         server.execute(f"create database {name}".encode())
         url = make_conninfo(admin_url, dbname=name)
-        migrate.migrate(url, migrate.EmbeddingModel("wordllama-l2-256", 256))
+        settings = read_settings(service.settings if service else {})
+        migrate.migrate(url, migrate.EmbeddingModel(*embed.model_of(settings)))
         with database.connect(url, autocommit=True) as admin:
             admin.execute("select set_config('search_path', 'docmill, extensions', false)")
-            yield Scene(admin, url)
+            yield Scene(admin, url, service)
         server.execute(f"drop database {name} with (force)".encode())
 
 
-def undisturbed(admin_url: str) -> dict[str, Ending]:
+def undisturbed(admin_url: str, *, with_service: bool = False) -> dict[str, Ending]:
     """What the documents come to when nothing happens."""
-    with new_scene(admin_url) as scene:
+    with new_scene(admin_url, with_service=with_service) as scene:
         scene.set()
         with scene.healthy_worker():
             until(scene.all_ended, "every document ends")
@@ -193,11 +205,15 @@ def undisturbed(admin_url: str) -> dict[str, Ending]:
 
 def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
     """What the documents come to when the fault happens, and another worker is there after it."""
-    with new_scene(admin_url) as scene:
+    with new_scene(admin_url, with_service=fault.commit in SERVICE_COMMITS) as scene:
         scene.set()
+        if scene.service and fault.commit in SERVICE_FAILS:
+            scene.service.mood = MOODS["wrong key"]
         faulty = scene.start_worker(fault)
         try:
             _reach(scene, faulty, fault)
+            if scene.service:
+                scene.service.mood = well
             if fault.action == "kill":
                 assert faulty.wait() == -signal.SIGKILL
             with scene.healthy_worker():

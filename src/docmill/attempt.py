@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from docmill import chunk_stage, embed_stage, job_queue, parse_stage
+from docmill import chunk_stage, embed_stage, embedding_service, job_queue, parse_stage
 from docmill.database import WorkerDatabase
 from docmill.errors import Failure, LeaseLost, Stopped
 from docmill.heartbeat import Hold
@@ -95,6 +95,7 @@ def settle(
     outcome: Outcome,
     policy: RetryPolicy,
     *,
+    service: str,
     hurry: threading.Event,
     seconds: float,
 ) -> None:
@@ -106,14 +107,16 @@ def settle(
     ends = time.monotonic() + seconds
     while True:
         try:
-            return _settle_once(database, job, outcome, policy)
+            return _settle_once(database, job, outcome, policy, service)
         except psycopg.OperationalError as error:
             log.warning("how job %s ended is not written yet: %s", job.id, str(error).strip())
         if hurry.wait(SETTLE_AGAIN_SECONDS) or time.monotonic() > ends:
             return None
 
 
-def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: RetryPolicy) -> None:
+def _settle_once(
+    database: WorkerDatabase, job: Job, outcome: Outcome, policy: RetryPolicy, service: str
+) -> None:
     still_ours = False
     match outcome:
         case Done():
@@ -124,8 +127,7 @@ def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: R
             with database.commit("release") as connection:
                 still_ours = job_queue.release(connection, job)
         case Failed(failure):
-            with database.commit("fail") as connection:
-                state = job_queue.fail(connection, job, failure, policy)
+            state = _fail(database, job, failure, policy, service)
             log.info(
                 "job %s (%s of document %s), attempt %s: %s, now %s",
                 job.id, job.stage, job.document_id, job.attempt, failure, state or "lost",
@@ -133,3 +135,17 @@ def _settle_once(database: WorkerDatabase, job: Job, outcome: Outcome, policy: R
             still_ours = state is not None
     if not still_ours:
         log.info("lost job %s of document %s", job.id, job.document_id)
+
+
+def _fail(
+    database: WorkerDatabase, job: Job, failure: Failure, policy: RetryPolicy, service: str
+) -> str | None:
+    """The job's new state. A service's failure pauses the service, and the job waits for it."""
+    if failure.kind.of_service:
+        embedding_service.pause(database, service, failure, policy)
+        with database.commit("postpone") as connection:
+            if job_queue.postpone(connection, job, failure, policy, service):
+                return "waiting"
+        failure = Failure(failure.code, failure.said, retryable=False)
+    with database.commit("fail") as connection:
+        return job_queue.fail(connection, job, failure, policy)

@@ -22,6 +22,10 @@ class Embedder(Protocol):
         """How many numbers a vector has."""
 
     @property
+    def batch(self) -> int | None:
+        """How many texts go into one call that costs something; None where none does."""
+
+    @property
     def max_bytes(self) -> int | None:
         """The longest text in bytes of UTF-8; None for any length."""
 

@@ -7,6 +7,8 @@ An answer is checked before any of it is kept.
 
 import base64
 import binascii
+import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ ANSWER_BYTES_PER_NUMBER = 40
 ANSWER_BYTES_BESIDES = 1 << 20
 SHOWN_OF_MESSAGE = 300
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+# The key, the account, the model's name: nothing that a document could do anything about.
+NOT_LET_IN = frozenset({401, 402, 403, 404, 405})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class OpenAIEmbedder:
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
         self.dimensions = endpoint.dimensions
+        self.batch: int | None = endpoint.batch
         # A token is at least one byte, so a text of so many bytes is never too long.
         self.max_bytes: int | None = endpoint.max_tokens
         self._endpoint = endpoint
@@ -95,9 +100,15 @@ class OpenAIEmbedder:
             "input": texts,
             "encoding_format": "base64",
         }
+        # The same question has the same key, so a service that knows such keys bills it once.
+        content = json.dumps(question).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": hashlib.sha256(content).hexdigest(),
+        }
         try:
             with self._client.stream(
-                "POST", f"{self._endpoint.url}/embeddings", json=question
+                "POST", f"{self._endpoint.url}/embeddings", content=content, headers=headers
             ) as response:
                 content = self._read(response, len(texts))
         except httpx2.TimeoutException as error:
@@ -140,11 +151,13 @@ def batches(texts: Sequence[str], most: int) -> Iterator[list[int]]:
 
 
 def refusal(response: httpx2.Response, content: bytes) -> Failure:
-    """What an answer other than 200 means: come back later, or never."""
+    """What an answer other than 200 means: come back later, mend the settings, or never."""
     said = content[:SHOWN_OF_MESSAGE].decode(errors="replace").strip()
     detail = f"The embedder answered {response.status_code}: {said}"
     if response.status_code in BUSY:
         return Failure("EMBEDDER_UNAVAILABLE", detail, retry_after=retry_after(response.headers))
+    if response.status_code in NOT_LET_IN:
+        return Failure("EMBEDDER_NOT_ALLOWED", detail)
     return Failure("EMBEDDER_REFUSED", detail)
 
 

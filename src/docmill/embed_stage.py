@@ -1,6 +1,10 @@
 """The embed stage: turn passages into vectors, a batch and a commit at a time."""
 
-from docmill import documents, job_queue
+import numpy as np
+from numpy.typing import NDArray
+
+from docmill import documents, embedding_service, job_queue
+from docmill.model import Job
 from docmill.workplace import Work, Workplace
 
 CHUNKS_PER_COMMIT = 128
@@ -29,7 +33,7 @@ def _embed(
     """Embed one batch and commit it, with the end of the job where it is the last one."""
     work.go_on()
     job = work.job
-    vectors = place.embedder.embed([text for _, text in batch])
+    vectors = _vectors(place, job, [text for _, text in batch])
     ordinals = [ordinal for ordinal, _ in batch]
     with place.database.commit("finish_embed" if is_last else "keep_embeddings") as connection:
         if is_last:
@@ -42,6 +46,12 @@ def _embed(
         documents.advance(connection, job, embedded=len(batch))
         if is_last and job_queue.unfinished_parts(connection, job, "embed") == 0:
             documents.complete(connection, job)
+
+
+def _vectors(place: Workplace, job: Job, texts: list[str]) -> NDArray[np.float32]:
+    if place.embedder.batch is None:
+        return place.embedder.embed(texts)
+    return embedding_service.embed(place.database, place.embedder, place.model_id, job, texts)
 
 
 def _texts(place: Workplace, work: Work) -> list[tuple[int, str]]:

@@ -31,6 +31,7 @@ class StaticEmbedder:
 
     name = NAME
     dimensions = DIMENSIONS
+    batch = None
     max_bytes = None
 
     def __init__(self) -> None:

@@ -51,11 +51,15 @@ PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class FailureKind:
-    """A failure of work: its title, what a person can do, and whether trying again may help."""
+    """A failure of work: its title, what a person can do, and whether trying again may help.
+
+    `of_service`: a service outside failed, and would fail for any document.
+    """
 
     title: str
     remedy: str
     retryable: bool
+    of_service: bool = False
 
 
 FAILURES = {
@@ -108,16 +112,24 @@ FAILURES = {
         "The embedder can't be reached",
         "Nothing is lost; it is tried again. If it lasts, look at `docmill doctor`.",
         retryable=True,
+        of_service=True,
+    ),
+    "EMBEDDER_NOT_ALLOWED": FailureKind(
+        "The embedder does not accept docmill's address, key or model",
+        "Check DOCMILL_EMBED_URL, _API_KEY and _MODEL. Documents wait, and go on by themselves.",
+        retryable=True,
+        of_service=True,
     ),
     "EMBEDDER_REFUSED": FailureKind(
-        "The embedder refused the request",
-        "Check the embedder's address, model and key, then retry the document.",
+        "The embedder refused this document's text",
+        "Look at what it says; if it can be mended, retry the document.",
         retryable=False,
     ),
     "EMBEDDER_BAD_ANSWER": FailureKind(
         "The embedder gave an unusable answer",
         "It is tried again. If it lasts, check the model and its dimensions.",
         retryable=True,
+        of_service=True,
     ),
     "STORAGE_FULL": FailureKind(
         "The database has no room left",
@@ -192,6 +204,7 @@ class Failure(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.kind = FAILURES[code]
+        self.said = detail
         self.detail = f"{detail} {self.kind.remedy}".strip()
         self.retryable = self.kind.retryable if retryable is None else retryable
         self.retry_after = retry_after

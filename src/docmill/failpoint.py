@@ -28,7 +28,7 @@ ApiCommit = Literal[
 WorkerCommit = Literal[
     "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune",
     "split", "keep_pages", "finish_parse", "keep_chunks", "finish_chunk", "keep_embeddings",
-    "finish_embed",
+    "finish_embed", "keep_paid", "pause_service", "postpone",
 ]  # fmt: skip
 MigrationCommit = Literal["create_roles", "apply_migration", "make_room_for_model"]
 Commit = ApiCommit | WorkerCommit | MigrationCommit

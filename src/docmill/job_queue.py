@@ -45,11 +45,16 @@ class Claimant:
     lease_seconds: float
 
 
-def claim(connection: Sync, claimant: Claimant, slots: int) -> list[Job]:
-    """Take up to `slots` due jobs; often none."""
+def claim(connection: Sync, claimant: Claimant, slots: int, service: str = "") -> list[Job]:
+    """Take up to `slots` due jobs; often none, and no embedding while that service is paused."""
     rows = connection.execute(
         STATEMENTS.claim_jobs,
-        {"slots": slots, "lease": claimant.lease_seconds, "worker": claimant.worker},
+        {
+            "slots": slots,
+            "lease": claimant.lease_seconds,
+            "worker": claimant.worker,
+            "service": service,
+        },
     ).fetchall()
     return [_job(row) for row in rows]
 
@@ -195,6 +200,29 @@ def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool
         STATEMENTS.fail_document,
         {"document_id": job.document_id, "generation": job.generation, "error": Jsonb(error)},
     )
+    return True
+
+
+def postpone(
+    connection: Sync, job: Job, failure: Failure, policy: RetryPolicy, service: str
+) -> bool:
+    """Let a job wait until a service's pause is over, at no cost to its attempts.
+
+    Returns False where nothing was written: the claim no longer holds, or it waited long enough.
+    """
+    error = error_json(job, failure)
+    row = connection.execute(
+        STATEMENTS.postpone_job,
+        {
+            **_claim(job),
+            "error": Jsonb(error),
+            "service": service,
+            "patience": policy.service_patience_seconds,
+        },
+    ).fetchone()
+    if row is None:
+        return False
+    _end_attempt(connection, job, "failed", error)
     return True
 
 

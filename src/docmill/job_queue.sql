@@ -16,6 +16,9 @@ with recursive owners as (
   select (select j.owner_id from processing_jobs j
           where j.status = 'queued' and j.owner_id > o.owner_id order by j.owner_id limit 1)
   from owners o where o.owner_id is not null
+), service as (
+  select exists (select from embedding_services s
+                 where s.name = %(service)s and s.paused_until > now()) as paused
 ), in_work as (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
 ), candidates as (
@@ -27,6 +30,7 @@ with recursive owners as (
   cross join lateral (
     select id, priority, run_at from processing_jobs
     where status = 'queued' and owner_id = o.owner_id and run_at <= now()
+      and (stage <> 'embed' or not (select paused from service))
     order by priority, run_at, id
     limit %(slots)s + 30) c
   where o.owner_id is not null
@@ -86,7 +90,7 @@ returning j.id;
 -- is rolled back, so a worker whose lease went to another writes nothing.
 update processing_jobs
 set done = %(done)s, total = coalesce(%(total)s, total), span = coalesce(%(span)s, span),
-    checkpoint = coalesce(%(checkpoint)s, checkpoint),
+    checkpoint = coalesce(%(checkpoint)s, checkpoint), waiting_since = null,
     lease_until = now() + make_interval(secs => %(lease)s)
 where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
 returning id;
@@ -190,6 +194,24 @@ with back as (
 )
 select id from back;
 
+-- postpone_job --
+-- A service failed, not the document: the job waits for the service's pause to end, and the attempt
+-- does not count. No row: the claim is lost, or the job has waited as long as anybody should.
+with back as (
+  update processing_jobs j
+  set status = 'queued', error = %(error)s, released = released + 1,
+      lease_token = null, lease_until = null, waiting_since = coalesce(j.waiting_since, now()),
+      run_at = coalesce((select s.paused_until from embedding_services s
+                         where s.name = %(service)s), now())
+  where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
+    and coalesce(j.waiting_since, now()) > now() - make_interval(secs => %(patience)s)
+  returning id, document_id
+), told as (
+  update documents set version = version + 1, changed_at = now()
+  where id in (select document_id from back)
+)
+select id from back;
+
 -- lock_jobs --
 -- Lock a document's live jobs in the one order, before anything that ends several of them.
 select id from processing_jobs
@@ -254,7 +276,8 @@ limit 100;
 -- A document is retried: what failed or was cancelled waits again, with all its attempts before
 -- it. What succeeded stays done, so the work goes on where it stopped.
 update processing_jobs
-set status = 'queued', run_at = now(), released = attempt, error = null, finished_at = null
+set status = 'queued', run_at = now(), released = attempt, error = null, finished_at = null,
+    waiting_since = null
 where document_id = %(document_id)s and generation = %(generation)s
   and status in ('failed', 'cancelled');
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from docmill import attempt, documents, job_queue, receiving
+from docmill import attempt, documents, embedding_service, job_queue, receiving
 from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
 from docmill.embed import Embedder
@@ -66,7 +66,11 @@ class Worker:
         self._settings = settings
         self._embedder = embedder
         self._claimant = Claimant(self.id, settings.lease_seconds)
-        self._policy = RetryPolicy(settings.backoff_seconds, settings.backoff_cap_seconds)
+        self._policy = RetryPolicy(
+            settings.backoff_seconds,
+            settings.backoff_cap_seconds,
+            settings.service_patience_seconds,
+        )
         self._database = WorkerDatabase(address, connections=settings.slots + 2)
         self._heartbeat = Heartbeat(address, self._claimant, settings.slots)
         self._wakeup = WakeUp(address)
@@ -121,7 +125,7 @@ class Worker:
         if free <= 0:
             return 0
         with self._database.commit("claim") as connection:
-            jobs = job_queue.claim(connection, self._claimant, free)
+            jobs = job_queue.claim(connection, self._claimant, free, self._embedder.name)
         for job in jobs:
             self._running.add(self._slots.submit(self._carry_through, job))
         self._tally.claimed += len(jobs)
@@ -164,6 +168,7 @@ class Worker:
         self._tally.reaped += len(reaped) + len(lost)
         with self._database.commit("prune") as connection:
             receiving.prune(connection)
+            embedding_service.prune(connection)
             connection.execute(WORKERS.prune)
 
     def _fail_lost(self, job: Job) -> None:
@@ -194,6 +199,7 @@ class Worker:
                 step.job,
                 outcome,
                 self._policy,
+                service=self._embedder.name,
                 hurry=self._draining,
                 seconds=self._settings.lease_seconds,
             )

@@ -18,14 +18,22 @@ from docmill.failpoint import (
     WORKER_COMMITS,
     WorkerCommit,
 )
-from faults import Ending, Fault, side_by_side, undisturbed
+from faults import SERVICE_COMMITS, Ending, Fault, side_by_side, undisturbed
 
 SOURCES = Path(docmill.__file__).parent
 
 
 @pytest.fixture(scope="module")
 def expected(admin_url: str) -> dict[str, Ending]:
-    endings = undisturbed(admin_url)
+    return as_it_must_be(undisturbed(admin_url))
+
+
+@pytest.fixture(scope="module")
+def expected_with_service(admin_url: str) -> dict[str, Ending]:
+    return as_it_must_be(undisturbed(admin_url, with_service=True))
+
+
+def as_it_must_be(endings: dict[str, Ending]) -> dict[str, Ending]:
     assert {name: (ending.status, ending.code) for name, ending in endings.items()} == {
         "small.txt": ("completed", None),
         "long.pdf": ("completed", None),
@@ -38,10 +46,21 @@ def expected(admin_url: str) -> dict[str, Ending]:
     return endings
 
 
-@pytest.mark.parametrize("commit", WORKER_COMMITS)
+@pytest.mark.parametrize("commit", [c for c in WORKER_COMMITS if c not in SERVICE_COMMITS])
 def test_worker_struck_at_a_commit_loses_and_doubles_nothing(
     admin_url: str, expected: dict[str, Ending], commit: WorkerCommit
 ) -> None:
+    strike(admin_url, expected, commit)
+
+
+@pytest.mark.parametrize("commit", [c for c in WORKER_COMMITS if c in SERVICE_COMMITS])
+def test_worker_struck_while_it_asks_a_service_loses_and_doubles_nothing(
+    admin_url: str, expected_with_service: dict[str, Ending], commit: WorkerCommit
+) -> None:
+    strike(admin_url, expected_with_service, commit)
+
+
+def strike(admin_url: str, expected: dict[str, Ending], commit: WorkerCommit) -> None:
     faults = [Fault(commit, moment, action) for moment in MOMENTS for action in ACTIONS]
     for fault, endings in side_by_side(admin_url, faults).items():
         assert endings == expected, f"after {fault}"

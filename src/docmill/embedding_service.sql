@@ -1,0 +1,40 @@
+-- How an embedding service does, and what it was paid for.
+
+-- pause --
+-- Only the first failure after a pause makes the next one longer: of the many calls that fail
+-- together, each would double it otherwise.
+insert into embedding_services as s (name, failures, paused_until, error)
+values (%(name)s, 1,
+        now() + make_interval(secs => greatest(coalesce(%(retry_after)s::float8, 0),
+          least(%(cap)s::float8, %(base)s::float8) * (0.5 + random() / 2))),
+        %(error)s)
+on conflict (name) do update
+set failures = s.failures + 1, error = excluded.error,
+    paused_until = now() + make_interval(secs => greatest(coalesce(%(retry_after)s::float8, 0),
+      least(%(cap)s::float8, %(base)s::float8 * 2 ^ least(s.failures, 30)) * (0.5 + random() / 2)))
+where s.paused_until <= now();
+
+-- find_pause --
+select extract(epoch from paused_until - now())::float8 as seconds, error
+from embedding_services where name = %(name)s and paused_until > now();
+
+-- heal --
+delete from embedding_services where name = %(name)s;
+
+-- find_paid --
+select p.text_sha256, p.embedding::text as vector from paid_embeddings p
+where p.owner_id = %(owner_id)s and p.model_id = %(model_id)s
+  and p.text_sha256 = any(%(hashes)s::bytea[]);
+
+-- keep_paid --
+insert into paid_embeddings (owner_id, model_id, text_sha256, embedding)
+select %(owner_id)s, %(model_id)s, a.hash, a.vector::vector
+from unnest(%(hashes)s::bytea[], %(vectors)s::text[]) as a (hash, vector)
+on conflict (owner_id, model_id, text_sha256) do nothing;
+
+-- prune_paid --
+-- Long enough for every retry; the vectors of documents that are there lie in `embeddings`.
+delete from paid_embeddings where (owner_id, model_id, text_sha256) in (
+  select owner_id, model_id, text_sha256 from paid_embeddings
+  where created_at < now() - interval '2 days' order by created_at limit 1000
+  for update skip locked);
