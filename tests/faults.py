@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import psutil
 from psycopg.conninfo import make_conninfo
 
 from docmill import database, embed, job_queue, migrate
@@ -235,13 +236,22 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
 def _reach(scene: Scene, faulty: Started, fault: Fault) -> None:
     """Bring the worker to the failpoint: most lie on its way, two only on its way out."""
     if fault.commit in {"release", "leave"}:
-        until(
-            lambda: scene.one("select count(*) as held from processing_jobs where worker <> 'dead'"
-                              " and status = 'running'")["held"] or None,
-            "the worker holds something",
-        )  # fmt: skip
+        # Its parser stands still, so that what it holds can't end before it is told to stop.
+        until(lambda: _parser_stands_still(faulty), "the parser is there")
+        until(lambda: scene.one("select count(*) as held from processing_jobs"
+                                " where worker <> 'dead' and status = 'running'")["held"] or None,
+              "the worker holds something")  # fmt: skip
         faulty.process.send_signal(signal.SIGTERM)
     until(lambda: any("failpoint" in line for line in faulty.said) or None, f"{fault} is reached")
+
+
+def _parser_stands_still(worker: Started) -> bool:
+    children = psutil.Process(worker.process.pid).children()
+    # Not one that is still on its way from the fork to its own program: the worker waits for that.
+    parsers = [child for child in children if "docmill.parse_child" in child.cmdline()]
+    for parser in parsers:
+        parser.suspend()
+    return bool(parsers)
 
 
 def _ends_when_told(faulty: Started) -> None:
