@@ -12,7 +12,7 @@ from docmill import database, embedded_postgres, migrate
 from docmill.database import Addresses, Sync
 
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
-TABLES = "documents, files, collections, workers, embedding_services, paid_embeddings"
+TABLES = "documents, files, collections, workers, stage_limits, embedding_services, paid_embeddings"
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from docmill import job_queue
 from docmill.database import Sync
 from docmill.job_queue import Claimant
+from docmill.lifecycle import PRIORITIES
 from docmill.model import Job
 
 OWNER = UUID("00000000-0000-4000-8000-000000000001")
@@ -20,7 +21,9 @@ class Made:
     file_id: UUID
 
 
-def uploaded(admin: Sync, owner: UUID = OWNER, *, max_attempts: int = 5) -> Made:
+def uploaded(
+    admin: Sync, owner: UUID = OWNER, *, max_attempts: int = 5, priority: str = "normal"
+) -> Made:
     """A document of five bytes, waiting to be parsed."""
     file = admin.execute(
         "insert into files (owner_id, sha256, size) values"
@@ -33,14 +36,16 @@ def uploaded(admin: Sync, owner: UUID = OWNER, *, max_attempts: int = 5) -> Made
         [owner, file["id"]],
     )
     document = admin.execute(
-        "insert into documents (owner_id, file_id, filename) values (%s, %s, 'a.txt') returning id",
-        [owner, file["id"]],
+        "insert into documents (owner_id, file_id, filename, priority)"
+        " values (%s, %s, 'a.txt', %s) returning id",
+        [owner, file["id"], PRIORITIES[priority]],
     ).fetchone()
     assert document is not None
     admin.execute(
-        "insert into processing_jobs (owner_id, document_id, generation, stage, max_attempts)"
-        " values (%s, %s, 1, 'parse', %s)",
-        [owner, document["id"], max_attempts],
+        "insert into processing_jobs"
+        " (owner_id, document_id, generation, stage, priority, max_attempts)"
+        " values (%s, %s, 1, 'parse', %s, %s)",
+        [owner, document["id"], PRIORITIES[priority], max_attempts],
     )
     return Made(document["id"], file["id"])
 

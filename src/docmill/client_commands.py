@@ -101,6 +101,11 @@ class Display(Protocol):
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--wait", is_flag=True, help="Stay until every file is searchable or has failed.")
 @click.option("--collection", help="The collection to put the documents in.")
+@click.option(
+    "--priority",
+    type=click.Choice(["high", "normal", "low"]),
+    help="What of yours is worked on first.  [default: normal]",
+)
 @click.option("--recursive", "-r", is_flag=True, help="Take the files below folders, too.")
 @common
 def upload(
@@ -108,6 +113,7 @@ def upload(
     files: tuple[Path, ...],
     wait: bool,
     collection: str | None,
+    priority: str | None,
     recursive: bool,
     url: str,
     as_json: bool,
@@ -117,13 +123,15 @@ def upload(
     \b
     docmill upload report.pdf minutes.docx --wait
     """  # noqa: D301 - click's mark for a block that is not wrapped
+    given = {"collection": collection, "priority": priority}
+    fields = {name: value for name, value in given.items() if value is not None}
     with (
         client_of(url) as client,
         _display(as_json=as_json) as display,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         jobs = [
-            pool.submit(_send, client, path, display, collection, wait=wait)
+            pool.submit(_send, client, path, display, fields, wait=wait)
             for path in _each_file(files, recursive=recursive)
         ]
         sent = _collect(pool, jobs)
@@ -154,7 +162,7 @@ def _each_file(paths: Iterable[Path], *, recursive: bool) -> Iterator[Path]:
 
 
 def _send(
-    client: Client, path: Path, display: Display, collection: str | None, *, wait: bool
+    client: Client, path: Path, display: Display, fields: dict[str, str], *, wait: bool
 ) -> Sent:
     if (reason := _unsendable(path)) is not None:
         return Sent(path, error=reason, code="FILE_UNREADABLE")
@@ -164,7 +172,7 @@ def _send(
         display.show(path, f"uploading {_megabytes(sent)} of {_megabytes(size)}", SENDING)
 
     try:
-        status = client.upload(path, collection, on_bytes)
+        status = client.upload(path, fields, on_bytes)
         display.show(path, "accepted; the rest happens in the background", SENDING)
         if wait:
             status = _watch(client, status["document_id"], path, display)

@@ -7,7 +7,7 @@ where d.id = %(document_id)s;
 
 -- find_details --
 -- What was said about a document at its upload.
-select external_id, metadata from documents where id = %(document_id)s;
+select external_id, metadata, priority from documents where id = %(document_id)s;
 
 -- read_bytes --
 -- The parts that hold a range of bytes, a few at a time. A part is at most 1 MiB.

@@ -26,8 +26,9 @@ where id = %(document_id)s and status in ('completed', 'failed', 'cancelled')
 returning generation;
 
 -- add_parse_job --
-insert into processing_jobs (document_id, generation, stage, max_attempts)
-values (%(document_id)s, %(generation)s, 'parse', %(max_attempts)s);
+insert into processing_jobs (document_id, generation, stage, priority, max_attempts)
+select %(document_id)s, %(generation)s, 'parse', priority, %(max_attempts)s
+from documents where id = %(document_id)s;
 
 -- find_document --
 select status, file_id from documents where id = %(document_id)s;

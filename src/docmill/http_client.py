@@ -47,9 +47,11 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def upload(self, path: Path, collection: str | None, on_bytes: OnBytes) -> Status:
-        """Send a file; returns the body of the 202. `on_bytes` gets how many are sent so far."""
-        fields = {"collection": collection} if collection else {}
+    def upload(self, path: Path, fields: dict[str, str], on_bytes: OnBytes) -> Status:
+        """Send a file with some fields; returns the body of the 202.
+
+        `on_bytes` gets how many bytes are sent so far.
+        """
         with path.open("rb") as file:
             size = path.stat().st_size
             body = MultipartFile(path.name, file, size, fields, on_bytes)

@@ -20,7 +20,7 @@ from docmill.retry import RetryPolicy, counts_against, ends_the_job
 STATEMENTS = Statements("job_queue")
 
 # What was begun is finished before new documents are begun: less is half-done at any moment, and
-# the first results come sooner.
+# the first results come sooner. Added to the document's own priority.
 PRIORITY = {"parse": 0, "chunk": -1, "embed": -1}
 
 
@@ -46,7 +46,11 @@ class Claimant:
 
 
 def claim(connection: Sync, claimant: Claimant, slots: int, service: str = "") -> list[Job]:
-    """Take up to `slots` due jobs; often none, and no embedding while that service is paused."""
+    """Take up to `slots` due jobs; often none, and no embedding while that service is paused.
+
+    In a transaction of its own, where a stage is limited: the limit is a lock until its end.
+    """
+    connection.execute(STATEMENTS.keep_to_limits)
     rows = connection.execute(
         STATEMENTS.claim_jobs,
         {
@@ -129,7 +133,10 @@ def enqueue(connection: Sync, job: Job, stage: str, parts: Sequence[Part]) -> No
 def enqueue_taken(
     connection: Sync, job: Job, stage: str, part: Part, claimant: Claimant
 ) -> Job | None:
-    """Add the one job that follows, claimed by the same worker; None where it exists already."""
+    """Add the one job that follows, claimed by the same worker.
+
+    None where it exists already, or waits like any other because its stage is limited.
+    """
     row = connection.execute(
         STATEMENTS.enqueue_taken_job,
         {
@@ -141,6 +148,9 @@ def enqueue_taken(
         },
     ).fetchone()
     if row is None:
+        return None
+    if row["status"] == "queued":
+        connection.execute(STATEMENTS.wake_workers)
         return None
     known = {"filename": job.filename, "file_id": job.file_id, "file_size": job.file_size}
     return _job({**row, **known, "seconds_waited": 0.0})
@@ -253,15 +263,9 @@ def lost_for_good(connection: Sync) -> list[Job]:
     return [_job(row) for row in connection.execute(STATEMENTS.list_jobs_lost_for_good).fetchall()]
 
 
-def seconds_until_due(connection: Sync) -> float | None:
-    """When the next waiting job is due; negative for one that is overdue, None for none."""
-    row = connection.execute(STATEMENTS.next_due).fetchone()
-    return row["seconds"] if row else None
-
-
-def count_due(connection: Sync) -> int:
-    """How many jobs could be claimed now."""
-    row = connection.execute(STATEMENTS.count_due).fetchone()
+def count_due(connection: Sync, service: str = "") -> int:
+    """How many jobs could be claimed now; no embedding while that service is paused."""
+    row = connection.execute(STATEMENTS.count_due, {"service": service}).fetchone()
     return int(row["due"]) if row else 0
 
 
@@ -302,7 +306,7 @@ def _following(job: Job, stage: str) -> dict[str, Any]:
         "document_id": job.document_id,
         "generation": job.generation,
         "stage": stage,
-        "priority": PRIORITY[stage],
+        "priority": job.priority - PRIORITY[job.stage] + PRIORITY[stage],
         "max_attempts": job.max_attempts,
     }
 
@@ -319,6 +323,7 @@ def _job(row: Row) -> Job:
         generation=row["generation"],
         stage=row["stage"],
         part=row["part"],
+        priority=row["priority"],
         span=row["span"],
         attempt=row["attempt"],
         released=row["released"],

@@ -1,6 +1,12 @@
 -- The queue. Time is the database's now(), never a worker's clock.
 -- Lock order: processing_jobs by id, then documents by id, then everything else.
 
+-- keep_to_limits --
+-- Goes before a claim where a stage is limited: claims then follow each other, so that two of them
+-- can't both see the last free place. Held until the claim is committed.
+select pg_advisory_xact_lock(hashtext('docmill stage limits'))
+where exists (select from stage_limits where max_running is not null);
+
 -- claim_jobs --
 -- Take as many due jobs as there are free slots, owner by owner: whoever has least in work comes
 -- first, so one owner's ten thousand files do not make the next owner's one file wait. Within an
@@ -16,27 +22,30 @@ with recursive owners as (
   select (select j.owner_id from processing_jobs j
           where j.status = 'queued' and j.owner_id > o.owner_id order by j.owner_id limit 1)
   from owners o where o.owner_id is not null
-), service as (
-  select exists (select from embedding_services s
-                 where s.name = %(service)s and s.paused_until > now()) as paused
+), stages as (
+  select stage, room from open_stages(%(service)s) where room is null or room > 0
 ), in_work as (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
 ), candidates as (
-  select c.id, c.priority, c.run_at,
+  select c.id, c.priority, c.run_at, s.stage, s.room,
          coalesce(w.jobs, 0) + row_number() over (
            partition by o.owner_id order by c.priority, c.run_at, c.id) as turn
   from owners o
+  cross join stages s
   left join in_work w on w.owner_id = o.owner_id
   cross join lateral (
     select id, priority, run_at from processing_jobs
-    where status = 'queued' and owner_id = o.owner_id and run_at <= now()
-      and (stage <> 'embed' or not (select paused from service))
+    where status = 'queued' and owner_id = o.owner_id and stage = s.stage and run_at <= now()
     order by priority, run_at, id
     limit %(slots)s + 30) c
   where o.owner_id is not null
+), in_turn as (
+  select id, priority, run_at, room, turn,
+         row_number() over (partition by stage order by turn, priority, run_at, id) as place
+  from candidates
 ), due as (
-  select j.id from processing_jobs j join candidates c on c.id = j.id
-  where j.status = 'queued' and j.run_at <= now()
+  select j.id from processing_jobs j join in_turn c on c.id = j.id
+  where j.status = 'queued' and j.run_at <= now() and (c.room is null or c.place <= c.room)
   order by c.turn, c.priority, c.run_at, c.id
   limit %(slots)s
   for no key update of j skip locked
@@ -122,22 +131,31 @@ on conflict (document_id, generation, stage, part) do nothing;
 
 -- enqueue_taken_job --
 -- Add the one job that follows as already claimed by the worker that finished the one before: a
--- small document goes straight through, with a row and a commit per stage but no wait between.
-with taken as (
+-- small document goes straight through, with a row and a commit per stage but no wait between. Where
+-- its stage is limited or rests, it waits for its turn like any other.
+with limited as (
+  select exists (select from stage_limits
+                 where stage = %(stage)s and (paused or max_running is not null)) as waits
+), added as (
   insert into processing_jobs
     (owner_id, document_id, generation, stage, part, span, total, priority, max_attempts,
      status, attempt, lease_token, lease_until, worker, started_at)
-  values
-    (%(owner_id)s, %(document_id)s, %(generation)s, %(stage)s, 0, %(span)s, %(total)s,
-     %(priority)s, %(max_attempts)s,
-     'running', 1, gen_random_uuid(), now() + make_interval(secs => %(lease)s), %(worker)s, now())
+  select %(owner_id)s, %(document_id)s, %(generation)s, %(stage)s, 0, %(span)s, %(total)s::int,
+         %(priority)s, %(max_attempts)s,
+         case when waits then 'queued' else 'running' end,
+         case when waits then 0 else 1 end,
+         case when not waits then gen_random_uuid() end,
+         case when not waits then now() + make_interval(secs => %(lease)s) end,
+         case when not waits then %(worker)s end,
+         case when not waits then now() end
+  from limited
   on conflict (document_id, generation, stage, part) do nothing
   returning *
 ), noted as (
   insert into job_attempts (owner_id, job_id, attempt, worker)
-  select owner_id, id, attempt, worker from taken
+  select owner_id, id, attempt, worker from added where status = 'running'
 )
-select * from taken;
+select * from added;
 
 -- count_unfinished_parts --
 -- How many jobs of a stage have not succeeded. Asked while the document's row is locked, so of two
@@ -286,11 +304,9 @@ where document_id = %(document_id)s and generation = %(generation)s
 select pg_notify('docmill_jobs', '')
 where exists (select from workers where idle and seen_at > now() - interval '5 minutes');
 
--- next_due --
--- When the next waiting job is due, in seconds from now; null when none waits.
-select extract(epoch from min(run_at) - now())::float8 as seconds
-from processing_jobs where status = 'queued';
-
 -- count_due --
--- How much work waits now, for a tick's answer.
-select count(*) as due from processing_jobs where status = 'queued' and run_at <= now();
+-- How much work could be claimed now, for a tick's answer. What rests or waits for a service that is
+-- paused is not due: a caller who ticks as long as something is would never end.
+select count(*) as due from processing_jobs
+where status = 'queued' and run_at <= now()
+  and stage in (select stage from open_stages(%(service)s));

@@ -7,6 +7,9 @@ the statements against them. `docs/states.md` is drawn from here.
 
 STAGES = ("parse", "chunk", "embed")
 
+# What a document may be to its owner, as `documents.priority`: what is lower comes first.
+PRIORITIES = {"high": -10, "normal": 0, "low": 10}
+
 FOLLOWING = {"parse": "chunk", "chunk": "embed", "embed": None}
 
 # (state, what happens) -> next state. What is not here must not happen.

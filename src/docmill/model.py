@@ -81,6 +81,7 @@ class Job:
     generation: int
     stage: str
     part: int
+    priority: int
     span: dict[str, int] | None
     attempt: int
     released: int

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from docmill import job_queue
 from docmill.database import ApiDatabase, Async, Row, Statements, Sync
 from docmill.errors import Problem
+from docmill.lifecycle import PRIORITIES
 
 STATEMENTS = Statements("receiving")
 
@@ -33,6 +34,7 @@ class NewDocument:
     collection: str | None = None
     external_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    priority: str = "normal"
 
 
 class IncomingFile:
@@ -115,7 +117,11 @@ class IncomingFile:
             row = await _add_document(connection, file_id, document)
             await connection.execute(
                 STATEMENTS.add_first_job,
-                {"document_id": row["id"], "max_attempts": max_attempts},
+                {
+                    "document_id": row["id"],
+                    "priority": PRIORITIES[document.priority],
+                    "max_attempts": max_attempts,
+                },
             )
             await connection.execute(job_queue.STATEMENTS.wake_workers)
         return row
@@ -172,6 +178,7 @@ async def _add_document(connection: Async, file_id: UUID, document: NewDocument)
             "filename": document.filename,
             "external_id": document.external_id,
             "metadata": Jsonb(document.metadata),
+            "priority": PRIORITIES[document.priority],
         },
     )
     assert row is not None  # noqa: S101 - an insert that returned nothing would have raised

@@ -45,11 +45,11 @@ insert into collections (name) values (%(name)s) on conflict (owner_id, name) do
 select id from collections where name = %(name)s;
 
 -- add_document --
-insert into documents (file_id, collection_id, filename, external_id, metadata)
-values (%(file_id)s, %(collection_id)s, %(filename)s, %(external_id)s, %(metadata)s)
+insert into documents (file_id, collection_id, filename, external_id, metadata, priority)
+values (%(file_id)s, %(collection_id)s, %(filename)s, %(external_id)s, %(metadata)s, %(priority)s)
 returning id, status;
 
 -- add_first_job --
-insert into processing_jobs (document_id, generation, stage, max_attempts)
-values (%(document_id)s, 1, 'parse', %(max_attempts)s)
+insert into processing_jobs (document_id, generation, stage, priority, max_attempts)
+values (%(document_id)s, 1, 'parse', %(priority)s, %(max_attempts)s)
 returning id;

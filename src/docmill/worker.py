@@ -114,7 +114,7 @@ class Worker:
                 self._wakeup.wait(min(self._settings.poll_seconds, ends - time.monotonic()))
             self._drain(max(0.0, ends - time.monotonic()))
             with self._database.reading() as connection:
-                self._tally.remaining = job_queue.count_due(connection)
+                self._tally.remaining = job_queue.count_due(connection, self._embedder.name)
         return self._tally
 
     # the steps of the loop ---------------------------------------------------------------

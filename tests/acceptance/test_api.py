@@ -209,7 +209,13 @@ def test_too_large_without_a_length_is_refused_and_leaves_no_bytes(docmill: Docm
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("metadata", "[1]"), ("metadata", "{"), ("collection", "c" * 201), ("external_id", "\x00")],
+    [
+        ("metadata", "[1]"),
+        ("metadata", "{"),
+        ("priority", "urgent"),
+        ("collection", "c" * 201),
+        ("external_id", "\x00"),
+    ],
 )
 def test_wrong_field_is_refused(docmill: Docmill, field: str, value: str) -> None:
     answer = docmill.http.post(
@@ -217,6 +223,12 @@ def test_wrong_field_is_refused(docmill: Docmill, field: str, value: str) -> Non
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "FIELD_INVALID")
     assert field in answer.json()["detail"]
+
+
+def test_priority_is_taken_and_told(docmill: Docmill) -> None:
+    plain, urgent = docmill.upload("a.txt", b"a"), docmill.upload("b.txt", b"b", priority="high")
+    told = [docmill.http.get(f"/documents/{one}").json()["priority"] for one in (plain, urgent)]
+    assert told == ["normal", "high"]
 
 
 # truth -----------------------------------------------------------------------------------
@@ -463,7 +475,7 @@ def test_healthy_and_ready_are_told_apart(docmill: Docmill) -> None:
     assert docmill.http.get("/healthz").json() == {"status": "alive"}
     ready = docmill.http.get("/readyz").json()
     assert ready["ready"]
-    assert set(ready["checks"]) == {"database", "migrations", "workers"}
+    assert set(ready["checks"]) == {"database", "migrations", "workers", "stages"}
 
 
 def test_times_are_utc(docmill: Docmill) -> None:

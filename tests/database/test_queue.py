@@ -18,6 +18,7 @@ from made_rows import LEASE_SECONDS, OWNER, claimed, uploaded
 
 POLICY = RetryPolicy(base_seconds=2.0, cap_seconds=300.0)
 ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
+W1 = Claimant("w1", LEASE_SECONDS)
 
 
 def document_of(admin: Sync) -> dict[str, object]:
@@ -119,6 +120,84 @@ def test_retries_go_behind_fresh_work(admin: Sync, worker_connection: Sync) -> N
     job_queue.fail(worker_connection, job, Failure("INTERNAL"), RetryPolicy(0, 0))
     order = [claimed(worker_connection).document_id for _ in range(2)]
     assert order == [second.document_id, first.document_id]
+
+
+def test_priority_orders_an_owners_own_documents_and_not_those_of_others(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    low, normal, high = (uploaded(admin, priority=p) for p in ("low", "normal", "high"))
+    other = uploaded(admin, ANOTHER, priority="low")
+    order = [claimed(worker_connection).document_id for _ in range(4)]
+    assert set(order[:2]) == {high.document_id, other.document_id}
+    assert order[2:] == [normal.document_id, low.document_id]
+
+
+def test_what_follows_keeps_the_documents_priority(admin: Sync, worker_connection: Sync) -> None:
+    uploaded(admin, priority="high")
+    job = claimed(worker_connection)
+    chunk = job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), W1)
+    assert chunk is not None
+    embed = job_queue.enqueue_taken(worker_connection, chunk, "embed", Part(0), W1)
+    assert embed is not None
+    assert [job.priority, chunk.priority, embed.priority] == [-10, -11, -11]
+
+
+# limits of stages ------------------------------------------------------------------------
+
+
+def limit(admin: Sync, stage: str, max_running: int | None, *, paused: bool = False) -> None:
+    admin.execute(
+        "insert into stage_limits (stage, max_running, paused) values (%s, %s, %s)",
+        [stage, max_running, paused],
+    )
+
+
+def test_limited_stage_runs_no_more_jobs_than_allowed_whoever_claims(
+    admin: Sync, addresses: Addresses
+) -> None:
+    limit(admin, "parse", 4)
+    for owner in (OWNER, ANOTHER):
+        for _ in range(20):
+            uploaded(admin, owner)
+    together = threading.Barrier(6)
+
+    def work(number: int) -> list[Job]:
+        with database.connect(addresses.worker) as connection:
+            together.wait()
+            return job_queue.claim(connection, Claimant(f"w{number}", LEASE_SECONDS), 3)
+
+    with ThreadPoolExecutor(6) as pool:
+        jobs = [job for jobs in pool.map(work, range(6)) for job in jobs]
+    assert len(jobs) == 4
+    with database.connect(addresses.worker, autocommit=True) as connection:
+        job_queue.finish(connection, jobs[0], done=1)
+        assert len(job_queue.claim(connection, W1, 9)) == 1
+
+
+def test_paused_stage_gives_out_nothing_and_the_others_go_on(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    parse = claimed(worker_connection)
+    job_queue.enqueue(worker_connection, parse, "embed", [Part(0)])
+    uploaded(admin)
+    limit(admin, "embed", None, paused=True)
+    assert [job.stage for job in job_queue.claim(worker_connection, W1, 9)] == ["parse"]
+    assert job_queue.count_due(worker_connection) == 0
+    admin.execute("update stage_limits set paused = false")
+    assert [job.stage for job in job_queue.claim(worker_connection, W1, 9)] == ["embed"]
+
+
+@pytest.mark.parametrize(("max_running", "paused"), [(1, False), (None, True)])
+def test_job_that_follows_into_a_limited_stage_waits_for_its_turn(
+    admin: Sync, worker_connection: Sync, max_running: int | None, paused: bool
+) -> None:
+    uploaded(admin)
+    limit(admin, "chunk", max_running, paused=paused)
+    job = claimed(worker_connection)
+    assert job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), W1) is None
+    row = admin.execute("select status, attempt from processing_jobs where stage = 'chunk'")
+    assert row.fetchone() == {"status": "queued", "attempt": 0}
 
 
 def test_beat_renews_what_is_held_and_tells_what_is_lost(
@@ -228,7 +307,11 @@ def test_retry_after_of_a_service_is_obeyed(admin: Sync, worker_connection: Sync
     job = claimed(worker_connection)
     busy = Failure("EMBEDDER_UNAVAILABLE", "busy", retry_after=1000)
     job_queue.fail(worker_connection, job, busy, POLICY)
-    assert (job_queue.seconds_until_due(worker_connection) or 0) > 990
+    row = admin.execute(
+        "select extract(epoch from run_at - now())::float8 as seconds from processing_jobs"
+    ).fetchone()
+    assert row is not None
+    assert row["seconds"] > 990
 
 
 def test_permanent_failure_ends_the_document_with_its_reason_and_its_other_jobs(

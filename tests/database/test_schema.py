@@ -17,7 +17,13 @@ from running import Started
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
 ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
 # One row per migration applies to all: no owner in it, and none needed.
-SHARED = {"embedding_models", "embedding_services", "schema_migrations", "workers"}
+SHARED = {
+    "embedding_models",
+    "embedding_services",
+    "schema_migrations",
+    "stage_limits",
+    "workers",
+}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from docmill import contents, status
 from docmill.control import not_found
 from docmill.database import Async, Row
 from docmill.errors import Problem
-from docmill.lifecycle import DOCUMENT_STATES
+from docmill.lifecycle import DOCUMENT_STATES, PRIORITIES
 from docmill.search import chunk_id
 from docmill.web import conditional, paging
 from docmill.web.service import Service, TheControl, TheOwner, TheService
@@ -26,6 +26,7 @@ LONGEST_WAIT_SECONDS = 30
 LATER_SECONDS = 15
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
 RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+PRIORITY_NAMES = {number: name for name, number in PRIORITIES.items()}
 TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 PageSize = Annotated[int, Query(ge=1, description="lowered to 200")]
@@ -183,7 +184,14 @@ async def read_document(
     if not statuses or file is None or said is None:
         raise not_found()
     return conditional.answer(
-        request, {**statuses[0], **said, "sha256": file["sha256"].hex(), "links": links(document)}
+        request,
+        {
+            **statuses[0],
+            **said,
+            "priority": PRIORITY_NAMES[said["priority"]],
+            "sha256": file["sha256"].hex(),
+            "links": links(document),
+        },
     )
 
 

@@ -14,6 +14,7 @@ from docmill.web.service import TheService
 router = APIRouter()
 
 WORKERS = Statements("workers")
+STAGE_LIMITS = Statements("stage_limits")
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -32,6 +33,7 @@ async def ready(service: TheService) -> JSONResponse:
                 "database": {"ok": True, "detail": "reachable"},
                 "migrations": await _migrations(connection),
                 "workers": await _workers(connection, service.settings.lease_seconds),
+                "stages": await _stages(connection),
             }
     except (psycopg.Error, PoolTimeout):
         checks = {"database": {"ok": False, "detail": "The database can't be reached."}}
@@ -65,6 +67,14 @@ async def _migrations(connection: Async) -> dict[str, Any]:
         "detail": f"The schema is version {version}, this docmill needs {newest}. Run `docmill"
         " migrate`.",
     }
+
+
+async def _stages(connection: Async) -> dict[str, Any]:
+    cursor = await connection.execute(STAGE_LIMITS.paused)
+    paused = [row["stage"] for row in await cursor.fetchall()]
+    if not paused:
+        return {"ok": True, "detail": "none is paused"}
+    return {"ok": False, "detail": f"Paused by an operator: {', '.join(paused)}. Documents wait."}
 
 
 async def _workers(connection: Async, lease_seconds: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from docmill import filename, status
 from docmill.config import Settings
 from docmill.errors import Problem
+from docmill.lifecycle import PRIORITIES
 from docmill.multipart import MultipartReader, PartBegins, PartData, PartEnds
 from docmill.receiving import IncomingFile, NewDocument, too_large
 from docmill.web.service import Service, TheOwner, TheService
@@ -42,6 +43,7 @@ BODY = {
                         "collection": {"type": "string", "maxLength": LONGEST_NAME},
                         "external_id": {"type": "string", "maxLength": LONGEST_NAME},
                         "metadata": {"type": "string", "description": "a JSON object"},
+                        "priority": {"type": "string", "enum": list(PRIORITIES)},
                     },
                 }
             }
@@ -216,6 +218,7 @@ class Form:
             collection=short_text(self._fields, "collection"),
             external_id=short_text(self._fields, "external_id"),
             metadata=metadata_of(self._fields.get("metadata", "")),
+            priority=priority_of(self._fields.get("priority", "")),
         )
 
 
@@ -236,6 +239,13 @@ def short_text(fields: dict[str, str], name: str) -> str | None:
     if value is not None and len(value) > LONGEST_NAME:
         raise Problem("FIELD_INVALID", f"The field {name!r} takes {LONGEST_NAME} characters.")
     return value
+
+
+def priority_of(text: str) -> str:
+    """The `priority` field: one of three words, or nothing."""
+    if text and text not in PRIORITIES:
+        raise Problem("FIELD_INVALID", f"The field 'priority' takes {', '.join(PRIORITIES)}.")
+    return text or "normal"
 
 
 def metadata_of(text: str) -> dict[str, Any]:
