@@ -116,6 +116,7 @@ def serve_command(**flags: str | None) -> None:
     settings = configured(flags)
     # Worker processes read the same settings from the environment.
     with explained(), sigterm_unwinds(), database(settings) as where, environment(flags):
+        check_schema(where)
         serve.serve(settings, where)
 
 
@@ -176,14 +177,10 @@ def worker_command(
 
 
 def check_schema(where: Addresses) -> None:
-    """Refuse a database that lacks what this version needs."""
+    """Refuse a database whose schema this docmill can't work on."""
     with connect(where.worker) as connection:
-        version, newest = migrate.applied_version(connection), migrate.newest_version()
-    if version < newest:
-        raise Unavailable(
-            f"The database's schema is version {version}, this docmill needs {newest}. Run"
-            " `docmill migrate` with DOCMILL_DATABASE_URL set."
-        )
+        if reason := migrate.why_unfit(connection):
+            raise Unavailable(reason)
 
 
 def stop_on_signals(working: worker.Worker) -> None:

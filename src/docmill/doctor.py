@@ -60,11 +60,9 @@ def _database(address: str) -> str:
 
 def _schema(address: str) -> str:
     with connect(address) as connection:
-        version = migrate.applied_version(connection)
-    newest = migrate.newest_version()
-    if version < newest:
-        raise Unavailable(f"Version {version}, but {newest} is needed. Run `docmill migrate`.")
-    return f"version {version}"
+        if reason := migrate.why_unfit(connection):
+            raise Unavailable(reason)
+        return f"version {migrate.applied_version(connection)}"
 
 
 def _embedder(settings: Settings) -> str:

@@ -30,6 +30,12 @@ SAME_ROLES_ELSEWHERE = (
     psycopg.errors.InternalError_,  # "tuple concurrently updated"
 )
 FILE_NAME = re.compile(r"^(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql$")
+# In a migration that takes away what older code uses: `-- oldest code: 7` lets a docmill whose
+# newest migration is 0007 go on, and stops those before it.
+OLDEST_CODE = re.compile(r"^-- oldest code: (\d+)$", re.MULTILINE)
+FITNESS = """select coalesce(max(version), 0) as version,
+                    coalesce(max(oldest_code), 0) as oldest_code
+             from docmill.schema_migrations"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,12 @@ class Migration:
     version: int
     name: str
     statements: str
+
+    @property
+    def oldest_code(self) -> int:
+        """The newest migration that code must know to work on what this one leaves; 0: any."""
+        said = OLDEST_CODE.search(self.statements)
+        return int(said[1]) if said else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +164,9 @@ def _apply_unless_done(connection: Sync, migration: Migration) -> bool:
         _become_owner(connection)
         connection.execute(migration.statements.encode())
         connection.execute(
-            "insert into docmill.schema_migrations (version, name) values (%s, %s)",
-            [migration.version, migration.name],
+            "insert into docmill.schema_migrations (version, name, oldest_code)"
+            " values (%s, %s, %s)",
+            [migration.version, migration.name, migration.oldest_code],
         )
         return True
 
@@ -205,10 +218,33 @@ def _create_vector_index(connection: Sync, model_id: int, dimensions: int) -> No
 
 def applied_version(connection: Sync) -> int:
     """The schema version of the database; 0 where docmill never was."""
+    return _fitness(connection)[0]
+
+
+def why_unfit(connection: Sync) -> str | None:
+    """Why this docmill can't work on the database's schema, in a sentence; None where it can."""
+    return unfitness(*_fitness(connection))
+
+
+def unfitness(version: int, oldest_code: int) -> str | None:
+    """As `why_unfit`, from what the query `FITNESS` gives."""
+    newest = newest_version()
+    if version < newest:
+        return (
+            f"The database's schema is version {version}, this docmill needs {newest}. Run"
+            " `docmill migrate` with DOCMILL_DATABASE_URL set."
+        )
+    if oldest_code > newest:
+        return (
+            f"The database's schema is version {version}, which needs a docmill that knows version"
+            f" {oldest_code}; this one knows {newest}. Upgrade docmill here."
+        )
+    return None
+
+
+def _fitness(connection: Sync) -> tuple[int, int]:
     try:
-        row = connection.execute(
-            "select coalesce(max(version), 0) as version from docmill.schema_migrations"
-        ).fetchone()
+        row = connection.execute(FITNESS.encode()).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        return 0
-    return int(row["version"]) if row else 0
+        row = None
+    return (row["version"], row["oldest_code"]) if row else (0, 0)

@@ -19,7 +19,7 @@ from uuid import uuid4
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from docmill import attempt, documents, embedding_service, job_queue, receiving
+from docmill import attempt, documents, embedding_service, job_queue, migrate, receiving
 from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
 from docmill.embed import Embedder
@@ -89,15 +89,26 @@ class Worker:
         self._wakeup.now()
 
     def run_until_stopped(self) -> None:
-        """Work until `stop` is called."""
+        """Work until `stop` is called.
+
+        Raises:
+            Unavailable: the schema was changed under it, to one that it can't work on. What it
+                held is finished or given back.
+        """
         with _Opened(self):
-            while not self._draining.is_set():
-                self._away_is_no_end(self._reap_when_it_is_time)
-                claimed = self._away_is_no_end(self._claim) or 0
-                if claimed == 0 and not self._draining.is_set():
-                    self._away_is_no_end(self._say_idle)
-                    self._wakeup.wait(self._settings.poll_seconds)
-            self._drain(self._settings.drain_seconds)
+            try:
+                while not self._draining.is_set():
+                    self._step()
+            finally:
+                self._drain(self._settings.drain_seconds)
+
+    def _step(self) -> None:
+        """One round: reap, claim, and wait where nothing was there to claim."""
+        self._away_is_no_end(self._reap_when_it_is_time)
+        claimed = self._away_is_no_end(self._claim) or 0
+        if claimed == 0 and not self._draining.is_set():
+            self._away_is_no_end(self._say_idle)
+            self._wakeup.wait(self._settings.poll_seconds)
 
     def run_what_is_due(self, seconds: float) -> Tally:
         """Work until nothing is due or the time is up; one cron tick.
@@ -150,7 +161,14 @@ class Worker:
             longest = min(LONGEST_REAPING_PAUSE, self._settings.lease_seconds / 2)
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
             self._next_reaping = time.monotonic() + pause
+            self._check_schema()
             self._reap()
+
+    def _check_schema(self) -> None:
+        """Stop where somebody upgraded the database beyond what this docmill can work on."""
+        with self._database.reading() as connection:
+            if reason := migrate.why_unfit(connection):
+                raise Unavailable(reason)
 
     def _reap(self) -> None:
         with self._database.commit("reap") as connection:
@@ -234,6 +252,9 @@ class Worker:
             log.warning("the database is away: %s", str(error).strip())
             self._draining.wait(AWAY_SECONDS)
             return None
+        except Exception:
+            self._check_schema()  # what the step relies on may be there no more
+            raise
 
     # opening and closing -----------------------------------------------------------------
 

@@ -50,9 +50,12 @@ begin
   execute 'set local search_path = ' || path;
 end $$;
 
+-- oldest_code: the newest migration that a docmill must know to go on with this schema. A migration
+-- that only adds leaves it at 0; one that takes away what older code uses says which code that is.
 create table if not exists docmill.schema_migrations (
   version int primary key,
   name text not null,
+  oldest_code int not null default 0,
   applied_at timestamptz not null default now()
 );
 alter table docmill.schema_migrations owner to docmill_owner;

@@ -55,18 +55,11 @@ async def limits(service: TheService) -> JSONResponse:
 
 
 async def _migrations(connection: Async) -> dict[str, Any]:
-    cursor = await connection.execute(
-        "select coalesce(max(version), 0) as version from schema_migrations"
-    )
-    row = await cursor.fetchone()
-    version, newest = (row or {"version": 0})["version"], migrate.newest_version()
-    if version >= newest:
-        return {"ok": True, "detail": f"version {version}"}
-    return {
-        "ok": False,
-        "detail": f"The schema is version {version}, this docmill needs {newest}. Run `docmill"
-        " migrate`.",
-    }
+    cursor = await connection.execute(migrate.FITNESS.encode())
+    row = await cursor.fetchone() or {"version": 0, "oldest_code": 0}
+    if reason := migrate.unfitness(row["version"], row["oldest_code"]):
+        return {"ok": False, "detail": reason}
+    return {"ok": True, "detail": f"version {row['version']}"}
 
 
 async def _stages(connection: Async) -> dict[str, Any]:
