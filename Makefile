@@ -27,7 +27,7 @@ check: $(VENV)/installed-dev ## format, lint, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
-	@sh scripts/ensure-browser.sh
+	@sh scripts/ensure-tools.sh
 	$(BIN)/pytest
 
 storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7

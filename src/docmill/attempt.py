@@ -140,9 +140,10 @@ def _settle_once(
 def _fail(
     database: WorkerDatabase, job: Job, failure: Failure, policy: RetryPolicy, service: str
 ) -> str | None:
-    """The job's new state. A service's failure pauses the service, and the job waits for it."""
-    if failure.kind.of_service:
-        embedding_service.pause(database, service, failure, policy)
+    """The job's new state. In an outage it waits; a service that failed is left alone by all."""
+    if failure.kind.outage:
+        if failure.kind.outage == "embedder":
+            embedding_service.pause(database, service, failure, policy)
         with database.commit("postpone") as connection:
             if job_queue.postpone(connection, job, failure, policy, service):
                 return "waiting"

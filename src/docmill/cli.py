@@ -15,12 +15,13 @@ from typing import Any
 import click
 import psycopg
 
-from docmill import __version__, doctor, embed, embedded_postgres, migrate, serve, worker
+from docmill import __version__, doctor, embed, migrate, serve, worker
 from docmill.client_commands import COMMANDS
 from docmill.config import Settings, read_settings, shown, variable
 from docmill.database import Addresses, addresses, connect
 from docmill.errors import SettingError, Unavailable
 from docmill.migrate import EmbeddingModel
+from docmill.postgres_keeper import PostgresKeeper
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
@@ -94,15 +95,20 @@ def database(settings: Settings, *, migrated: bool = True) -> Iterator[Addresses
         api = settings.api_database_url or settings.worker_database_url
         yield Addresses(None, api, settings.worker_database_url)
         return
-    server = None if settings.database_url else embedded_postgres.start(settings.data_dir)
-    try:
-        admin = settings.database_url or (server.admin_url if server else "")
+    with admin_address(settings) as admin:
         if migrated:
             migrate.migrate(admin, EmbeddingModel(*embed.model_of(settings)))
         yield addresses(admin, settings.api_database_url, settings.worker_database_url)
-    finally:
-        if server is not None:
-            server.stop()
+
+
+@contextmanager
+def admin_address(settings: Settings) -> Iterator[str]:
+    """The admin's address of the database that is named, or else of the embedded one."""
+    if settings.database_url:
+        yield settings.database_url
+    else:
+        with PostgresKeeper(settings.data_dir) as postgres:
+            yield postgres.admin_url
 
 
 DATABASE_FLAGS = ("data_dir", "database_url")

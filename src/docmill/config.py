@@ -198,9 +198,10 @@ class Settings:
     parse_stall_seconds: float = setting(
         seconds(1, 3600), "How long a parser may go without finishing a page.", 60.0
     )
-    service_patience_seconds: float = setting(
+    outage_patience_seconds: float = setting(
         seconds(1, 31_536_000),
-        "How long a document waits for an embedding service that fails before it fails as well.",
+        "How long a document waits for an embedding service that fails, or for room on a full disk,"
+        " before it fails as well.",
         86_400.0,
     )
     embedder: str = setting(

@@ -118,6 +118,10 @@ class EmbeddedPostgres:
         if self._ours is not None:
             self._ours.give_up()
 
+    def has_died(self) -> bool:
+        """Whether the server, started by this object, has ended without being asked to."""
+        return self._ours is not None and self._ours.guard.poll() is not None
+
     def __enter__(self) -> Self:
         return self
 

@@ -9,7 +9,7 @@ docs and page complete.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,14 @@ PROBLEMS = {
 class FailureKind:
     """A failure of work: its title, what a person can do, and whether trying again may help.
 
-    `of_service`: a service outside failed, and would fail for any document.
+    `outage`: what failed is not the document, and would fail for any: `embedder` or `storage`.
+    Documents wait for its end without using up their attempts.
     """
 
     title: str
     remedy: str
     retryable: bool
-    of_service: bool = False
+    outage: Literal["embedder", "storage"] | None = None
 
 
 FAILURES = {
@@ -112,13 +113,13 @@ FAILURES = {
         "The embedder can't be reached",
         "Nothing is lost; it is tried again. If it lasts, look at `docmill doctor`.",
         retryable=True,
-        of_service=True,
+        outage="embedder",
     ),
     "EMBEDDER_NOT_ALLOWED": FailureKind(
         "The embedder does not accept docmill's address, key or model",
         "Check DOCMILL_EMBED_URL, _API_KEY and _MODEL. Documents wait, and go on by themselves.",
         retryable=True,
-        of_service=True,
+        outage="embedder",
     ),
     "EMBEDDER_REFUSED": FailureKind(
         "The embedder refused this document's text",
@@ -129,12 +130,13 @@ FAILURES = {
         "The embedder gave an unusable answer",
         "It is tried again. If it lasts, check the model and its dimensions.",
         retryable=True,
-        of_service=True,
+        outage="embedder",
     ),
     "STORAGE_FULL": FailureKind(
         "The database has no room left",
         "Make room on the database's disk; it is tried again.",
         retryable=True,
+        outage="storage",
     ),
     "WORKER_LOST": FailureKind(
         "Every worker on this document was lost",

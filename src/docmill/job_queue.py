@@ -216,7 +216,7 @@ def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool
 def postpone(
     connection: Sync, job: Job, failure: Failure, policy: RetryPolicy, service: str
 ) -> bool:
-    """Let a job wait until a service's pause is over, at no cost to its attempts.
+    """Let a job wait for the end of an outage, at no cost to its attempts.
 
     Returns False where nothing was written: the claim no longer holds, or it waited long enough.
     """
@@ -227,7 +227,9 @@ def postpone(
             **_claim(job),
             "error": Jsonb(error),
             "service": service,
-            "patience": policy.service_patience_seconds,
+            "base": policy.base_seconds,
+            "cap": policy.cap_seconds,
+            "patience": policy.outage_patience_seconds,
         },
     ).fetchone()
     if row is None:

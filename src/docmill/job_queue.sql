@@ -213,14 +213,17 @@ with back as (
 select id from back;
 
 -- postpone_job --
--- A service failed, not the document: the job waits for the service's pause to end, and the attempt
--- does not count. No row: the claim is lost, or the job has waited as long as anybody should.
+-- Something outside failed, not the document: the attempt does not count. The job waits half as long
+-- again as it has waited already, which grows as fast as doubling does, and not before the service's
+-- pause ends. No row: the claim is lost, or the job has waited as long as anybody should.
 with back as (
   update processing_jobs j
   set status = 'queued', error = %(error)s, released = released + 1,
       lease_token = null, lease_until = null, waiting_since = coalesce(j.waiting_since, now()),
-      run_at = coalesce((select s.paused_until from embedding_services s
-                         where s.name = %(service)s), now())
+      run_at = greatest(
+        (select s.paused_until from embedding_services s where s.name = %(service)s),
+        now() + make_interval(secs => (0.5 + random() / 2) * least(%(cap)s::float8, greatest(
+          %(base)s::float8, extract(epoch from now() - coalesce(j.waiting_since, now())) / 2))))
   where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
     and coalesce(j.waiting_since, now()) > now() - make_interval(secs => %(patience)s)
   returning id, document_id

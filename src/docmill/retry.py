@@ -14,12 +14,12 @@ from docmill.errors import Failure
 class RetryPolicy:
     """Exponential backoff: `base_seconds` doubles with each attempt up to `cap_seconds`.
 
-    A service that fails is waited for without using up attempts, for `service_patience_seconds`.
+    The end of an outage is waited for without using up attempts, for `outage_patience_seconds`.
     """
 
     base_seconds: float
     cap_seconds: float
-    service_patience_seconds: float = 86_400.0
+    outage_patience_seconds: float = 86_400.0
 
 
 def counts_against(attempt: int, released: int) -> int:

@@ -69,7 +69,7 @@ class Worker:
         self._policy = RetryPolicy(
             settings.backoff_seconds,
             settings.backoff_cap_seconds,
-            settings.service_patience_seconds,
+            settings.outage_patience_seconds,
         )
         self._database = WorkerDatabase(address, connections=settings.slots + 2)
         self._heartbeat = Heartbeat(address, self._claimant, settings.slots)

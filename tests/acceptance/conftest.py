@@ -36,7 +36,7 @@ def chromium() -> str:
     """The system's Chromium; `make test` sees to it that there is one."""
     names = (os.environ.get("CHROMIUM", ""), *CHROMIUM_NAMES, CHROMIUM_ON_MAC)
     path = next((found for name in names if name and (found := shutil.which(name))), None)
-    assert path, "no Chromium; scripts/ensure-browser.sh says how to get one"
+    assert path, "no Chromium; scripts/ensure-tools.sh says how to get one"
     return path
 
 

@@ -94,7 +94,7 @@ def test_document_fails_when_its_service_fails_for_longer_than_anybody_should_wa
 ) -> None:
     service.mood = MOODS["fails"]
     document = api.upload("a.txt", b"nobody waits for ever")
-    start_worker(**settings(service), DOCMILL_SERVICE_PATIENCE_SECONDS="2")
+    start_worker(**settings(service), DOCMILL_OUTAGE_PATIENCE_SECONDS="2")
     status = api.ended(document)
     assert (status["status"], status["error"]["code"]) == ("failed", "EMBEDDER_UNAVAILABLE")
     assert "500: oops" in status["error"]["detail"]

@@ -49,6 +49,17 @@ def test_died_worker_process_is_replaced_and_it_is_said(data_dir: Path) -> None:
     assert docmill.stop() == 0
 
 
+def test_embedded_postgres_that_dies_is_started_again_and_the_work_goes_on(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
+    document_id = docmill.upload("a.pdf", long_pdf(1500))
+    until(lambda: docmill.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
+    os.kill(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    docmill.started.says("the embedded PostgreSQL died and is started again")
+    until(lambda: docmill.http.get("/readyz").status_code == 200, "it takes work again")
+    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 1500
+    assert docmill.stop() == 0
+
+
 def test_served_without_workers_documents_wait_and_it_is_told(data_dir: Path) -> None:
     docmill = Docmill(data_dir, "--workers", "0", ready=False)
     document_id = docmill.upload("a.txt", b"waits")

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -47,7 +48,16 @@ FAULTS = {
     "postgres stopped": 1,
     "postgres immediate": 1,
     "postgres killed": 1,
+    "disk full": 1,
+    "clock shifted": 2,
 }
+# The data lie on a disk of their own, where we may mount one, so that it can be filled.
+DISK_BYTES = 2 << 30
+BALLAST_BYTES = 16 << 20
+FULL_SECONDS = (1.0, 3.0)
+# Debian's package faketime; clocks that only count seconds are left as they are.
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+SHIFTS = ("+0", "+1h", "-1h", "+400d", "-9s")
 
 
 class World:
@@ -57,7 +67,10 @@ class World:
         self._folder = folder
         self._rng = rng
         self._history = history
-        self.postgres: EmbeddedPostgres = embedded_postgres.start(folder / "data")
+        self._clock = folder / "clock"
+        self._clock.write_text("+0")
+        self._disk = _mounted(folder / "disk")
+        self.postgres: EmbeddedPostgres = embedded_postgres.start(self._data)
         self.url = self.postgres.admin_url
         self.port = free_port()
         self.counts: Counter[str] = Counter()
@@ -66,6 +79,10 @@ class World:
         self.api = self._start_api()
         self.workers = [self._start_worker() for _ in range(WORKERS)]
         self.defects: list[str] = []
+
+    @property
+    def _data(self) -> Path:
+        return (self._disk or self._folder) / "data"
 
     def strike(self) -> None:
         """Let faults begin."""
@@ -86,6 +103,8 @@ class World:
             if status != 0 and not was_new:
                 self.defects.append(f"a process ended with {status}: {process.said[-3:]}")
         self.postgres.stop()
+        if self._disk:
+            subprocess.run(["umount", str(self._disk)], check=True)
 
     def look_at(self, process: Started) -> None:
         """A traceback in a log is a defect, whatever it did."""
@@ -107,9 +126,14 @@ class World:
             "postgres stopped": lambda: self._stop_postgres(signal.SIGINT),
             "postgres immediate": lambda: self._stop_postgres(signal.SIGQUIT),
             "postgres killed": lambda: self._stop_postgres(signal.SIGKILL),
+            "disk full": self._fill_disk,
+            "clock shifted": self._shift_clock,
         }
+        missing = {"disk full"} if self._disk is None else set()
+        missing |= {"clock shifted"} if FAKETIME is None else set()
+        chosen = {fault: weight for fault, weight in FAULTS.items() if fault not in missing}
         while not self._ended.wait(self._rng.uniform(0.2, 1.5)):
-            fault = self._rng.choices([*FAULTS], [*FAULTS.values()])[0]
+            fault = self._rng.choices([*chosen], [*chosen.values()])[0]
             self.tell(fault)
             try:
                 strikes[fault]()
@@ -123,6 +147,9 @@ class World:
 
     def mend(self) -> None:
         """Start again what is not there."""
+        if self.postgres.has_died():
+            self.postgres.stop()
+            self.postgres = embedded_postgres.start(self._data)
         if self.api.process.poll() is not None:
             self.api.wait()
             self.look_at(self.api)
@@ -170,19 +197,32 @@ class World:
             )
 
     def _stop_postgres(self, number: signal.Signals) -> None:
-        line = (self._folder / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[0]
+        line = (self._data / "postgres" / "postmaster.pid").read_text().splitlines()[0]
         server = psutil.Process(int(line))
         os.kill(server.pid, number)
         with contextlib.suppress(psutil.TimeoutExpired):
             server.wait(30)
         time.sleep(self._rng.uniform(0.0, 2.0))
         self.postgres.stop()
-        self.postgres = embedded_postgres.start(self._folder / "data")
+        self.postgres = embedded_postgres.start(self._data)
+
+    def _shift_clock(self) -> None:
+        self._clock.write_text(self._rng.choice(SHIFTS))
+
+    def _fill_disk(self) -> None:
+        assert self._disk is not None
+        ballast = self._disk / "ballast"
+        with ballast.open("wb") as file, contextlib.suppress(OSError):
+            while True:  # until there is no more room
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), BALLAST_BYTES)
+                file.seek(BALLAST_BYTES, os.SEEK_CUR)
+        time.sleep(self._rng.uniform(*FULL_SECONDS))
+        ballast.unlink()
 
     # starting ----------------------------------------------------------------------------
 
     def _start_api(self) -> Started:
-        env = {**SETTINGS, "DOCMILL_DATABASE_URL": self.url}
+        env = {**SETTINGS, **self._clock_of_processes(), "DOCMILL_DATABASE_URL": self.url}
         api = Started("serve", "--port", str(self.port), "--workers", "0", env=env)
         until(
             lambda: "docmill serves" in "\n".join(api.said) or api.process.poll() is not None,
@@ -192,7 +232,27 @@ class World:
 
     def _start_worker(self) -> Started:
         address = database.addresses(self.url).worker
-        return Started("worker", env={**SETTINGS, "DOCMILL_WORKER_DATABASE_URL": address})
+        clock = self._clock_of_processes()
+        return Started("worker", env={**SETTINGS, **clock, "DOCMILL_WORKER_DATABASE_URL": address})
+
+    def _clock_of_processes(self) -> dict[str, str]:
+        """For most processes, what makes the file `clock` shift the time that they read."""
+        if FAKETIME is None or self._rng.random() < 1 / 3:
+            return {}
+        return {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def _mounted(folder: Path) -> Path | None:
+    """A small disk in memory at this place; None where we may not mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0755", "tmpfs", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True)
+    return folder if mounted and mounted.returncode == 0 else None
 
 
 def free_port() -> int:

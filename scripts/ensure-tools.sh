@@ -1,0 +1,31 @@
+#!/bin/sh
+# What tests need beside Python: install Debian's packages where we may, or say how to get them.
+# Without a browser nothing is tested; without the rest some tests skip, or a storm is milder.
+# `playwright install` is not used: it downloads builds of its own.
+missing=""
+
+has_browser() {
+  for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \
+      "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+    if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1; then return 0; fi
+  done
+  return 1
+}
+
+has_browser || missing="$missing chromium"
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing faketime"
+
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "installing for the tests:$missing"
+  # shellcheck disable=SC2086 - one word per package
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null \
+    || echo "not all of it could be installed" >&2
+elif [ -n "$missing" ]; then
+  echo "Not here, and some tests want it (Debian and Ubuntu: sudo apt install$missing)." >&2
+fi
+
+if ! has_browser; then
+  echo "The browser tests need Chromium, and none was found. Install it (Debian and Ubuntu:" \
+    "sudo apt install chromium; macOS: brew install --cask google-chrome) or name one by CHROMIUM." >&2
+  exit 1
+fi
