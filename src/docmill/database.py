@@ -27,7 +27,12 @@ from docmill.failpoint import ApiCommit, WorkerCommit
 API_ROLE = "docmill_api"
 WORKER_ROLE = "docmill_worker"
 CONNECT_SECONDS = 5
+# How long somebody waits for a connection while all are in use, and while the database is away.
 POOL_WAIT_SECONDS = 5.0
+AWAY_WAIT_SECONDS = 0.5
+# A pool that gave up connecting tries again when somebody asks for a connection, at once. One that
+# has not waits longer after each failure, and after a long outage does not see that it is over.
+GIVE_UP_CONNECTING_SECONDS = 1.0
 
 Row = DictRow
 Sync = Connection[Row]
@@ -119,6 +124,7 @@ class WorkerDatabase:
 
     def __init__(self, address: str, *, connections: int) -> None:
         self.address = address
+        self._away = False
         self._pool: ConnectionPool[Sync] = ConnectionPool(
             address,
             kwargs={
@@ -129,21 +135,22 @@ class WorkerDatabase:
             },
             min_size=1,
             max_size=connections,
-            timeout=POOL_WAIT_SECONDS,
+            reconnect_timeout=GIVE_UP_CONNECTING_SECONDS,
+            reconnect_failed=self._note_away,
             open=True,
         )
 
     @contextmanager
     def reading(self) -> Iterator[Sync]:
         """One transaction that only reads."""
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             connection.read_only = True
             yield connection
 
     @contextmanager
     def commit(self, name: WorkerCommit) -> Iterator[Sync]:
         """One transaction: committed at the end, rolled back by an exception."""
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             connection.read_only = False
             yield connection
             failpoint.reach(name, "before")
@@ -152,6 +159,20 @@ class WorkerDatabase:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Sync]:
+        wait = AWAY_WAIT_SECONDS if self._away else POOL_WAIT_SECONDS
+        with self._pool.connection(wait) as connection:
+            try:
+                yield connection
+            except psycopg.OperationalError:
+                self._away = connection.broken
+                raise
+            self._away = False
+
+    def _note_away(self, _: ConnectionPool[Sync]) -> None:
+        self._away = True
 
 
 class ApiDatabase:
@@ -162,6 +183,7 @@ class ApiDatabase:
 
     def __init__(self, address: str, *, connections: int = 10) -> None:
         self.address = address
+        self._away = False
         self._pool: AsyncConnectionPool[Async] = AsyncConnectionPool(
             address,
             kwargs={
@@ -172,7 +194,8 @@ class ApiDatabase:
             },
             min_size=1,
             max_size=connections,
-            timeout=POOL_WAIT_SECONDS,
+            reconnect_timeout=GIVE_UP_CONNECTING_SECONDS,
+            reconnect_failed=self._note_away,
             open=False,
         )
 
@@ -187,7 +210,7 @@ class ApiDatabase:
     @asynccontextmanager
     async def reading(self, owner: UUID | None) -> AsyncIterator[Async]:
         """One transaction that only reads: this owner's rows, or with None only the service's."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             await connection.set_read_only(True)
             if owner is not None:
                 await _act_for(connection, owner)
@@ -196,12 +219,26 @@ class ApiDatabase:
     @asynccontextmanager
     async def commit(self, owner: UUID, name: ApiCommit) -> AsyncIterator[Async]:
         """One transaction that sees and writes this owner's rows, committed at the end."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             await connection.set_read_only(False)
             await _act_for(connection, owner)
             yield connection
             failpoint.reach(name, "before")
         failpoint.reach(name, "after")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Async]:
+        wait = AWAY_WAIT_SECONDS if self._away else POOL_WAIT_SECONDS
+        async with self._pool.connection(wait) as connection:
+            try:
+                yield connection
+            except psycopg.OperationalError:
+                self._away = connection.broken
+                raise
+            self._away = False
+
+    def _note_away(self, _: AsyncConnectionPool[Async]) -> None:
+        self._away = True
 
 
 async def _act_for(connection: Async, owner: UUID) -> None:
