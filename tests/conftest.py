@@ -6,10 +6,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from docmill import database, embedded_postgres, migrate
 from docmill.database import Addresses, Sync
+
+# Found anew in every run would be found at the wrong time: the examples are the same each time, and
+# no slow machine fails a test.
+hypothesis.settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
 
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
 TABLES = "documents, files, collections, workers, stage_limits, embedding_services, paid_embeddings"

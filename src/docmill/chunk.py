@@ -2,7 +2,7 @@
 
 Works on windows of consecutive pages, so that a document of any length needs little memory and its
 progress can be committed window by window. A passage may run over a page's end, never over a
-window's, and windows are cut by page sizes alone: whoever goes on after a crash cuts them alike.
+window's, and windows are cut by the text alone: whoever goes on after a crash cuts them alike.
 """
 
 import re
@@ -44,11 +44,16 @@ class ChunkSizing:
 
 @dataclass(frozen=True, slots=True)
 class ChunkState:
-    """What one window hands to the next: where it ended, and under which headings."""
+    """What one window hands to the next: where it ended, and under which headings.
+
+    The pages up to `page` are cut, and of the next one the first `skip` characters.
+    """
 
     next_ordinal: int = 0
     char_offset: int = 0
     headings: Headings = ()
+    page: int = 0
+    skip: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For the checkpoint of a job."""
@@ -56,40 +61,79 @@ class ChunkState:
             "next_ordinal": self.next_ordinal,
             "char_offset": self.char_offset,
             "headings": [list(heading) for heading in self.headings],
+            "page": self.page,
+            "skip": self.skip,
         }
 
     @classmethod
     def from_json(cls, shape: dict[str, Any]) -> "ChunkState":
         """From the checkpoint of a job."""
         headings = tuple((level, text) for level, text in shape["headings"])
-        return cls(shape["next_ordinal"], shape["char_offset"], headings)
+        return cls(**{**shape, "headings": headings})
 
 
-def windows(pages: Iterable[Page]) -> Iterator[list[Page]]:
-    """Consecutive pages of about 200,000 characters together; a longer page is one by itself."""
-    window: list[Page] = []
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A page, or a part of a long one: its text, and where in the page that ends."""
+
+    number: int
+    text: str
+    end: int
+    ends_page: bool
+
+
+def windows(
+    pages: Iterable[Page], skip: int = 0, limit: int = WINDOW_CHARACTERS
+) -> Iterator[list[Piece]]:
+    """Consecutive pages of at most `limit` characters together; a longer page comes in pieces.
+
+    The time that splitting takes grows faster than the text: 7 MB in one piece took 88 seconds.
+    `skip` characters of the first page are left out: earlier windows had them.
+    """
+    window: list[Piece] = []
     characters = 0
     for page in pages:
-        if window and characters + len(page.text) > WINDOW_CHARACTERS:
-            yield window
-            window, characters = [], 0
-        window.append(page)
-        characters += len(page.text)
+        for piece in pieces(page, skip, limit):
+            if window and characters + len(piece.text) > limit:
+                yield window
+                window, characters = [], 0
+            window.append(piece)
+            characters += len(piece.text)
+        skip = 0
     if window:
         yield window
 
 
+def pieces(page: Page, start: int, limit: int) -> Iterator[Piece]:
+    """A page from a character on, in pieces of at most so many."""
+    while len(page.text) - start > limit:
+        end = _good_cut(page.text, start, start + limit)
+        yield Piece(page.number, page.text[start:end], end, ends_page=False)
+        start = end
+    yield Piece(page.number, page.text[start:], len(page.text), ends_page=True)
+
+
+def _good_cut(text: str, start: int, limit: int) -> int:
+    """Where to cut before `limit`: behind the last blank line, else line, else word, else there."""
+    middle = (start + limit) // 2
+    for separator in (PAGE_SEPARATOR, "\n", " "):
+        found = text.rfind(separator, middle, limit)
+        if found >= 0:
+            return found + len(separator)
+    return limit
+
+
 def chunk_window(
-    pages: Sequence[Page], state: ChunkState, sizing: ChunkSizing
+    window: Sequence[Piece], state: ChunkState, sizing: ChunkSizing
 ) -> tuple[list[Chunk], ChunkState]:
     """The passages of a window, and the state for the next one.
 
     For every passage `document_text[char_start:char_end] == text`, where the document's text is
     its pages joined by two line feeds. White space alone is no passage.
     """
-    text = PAGE_SEPARATOR.join(page.text for page in pages)
-    lengths = [len(page.text) + len(PAGE_SEPARATOR) for page in pages]
-    page_starts = list(accumulate(lengths, initial=0))[:-1]
+    texts = [piece.text + PAGE_SEPARATOR * piece.ends_page for piece in window]
+    text = "".join(texts)
+    starts = list(accumulate(map(len, texts), initial=0))[:-1]
     paths = heading_paths(text, state.headings)
     path_starts = [start for start, _ in paths]
     chunks: list[Chunk] = []
@@ -100,15 +144,20 @@ def chunk_window(
             Chunk(
                 ordinal=state.next_ordinal + len(chunks),
                 text=passage,
-                page_first=pages[bisect_right(page_starts, start) - 1].number,
-                page_last=pages[bisect_right(page_starts, end - 1) - 1].number,
+                page_first=window[bisect_right(starts, start) - 1].number,
+                page_last=window[bisect_right(starts, end - 1) - 1].number,
                 char_start=state.char_offset + start,
                 char_end=state.char_offset + end,
                 headings=tuple(heading for _, heading in path),
             )
         )
+    last = window[-1]
     following = ChunkState(
-        state.next_ordinal + len(chunks), state.char_offset + sum(lengths), paths[-1][1]
+        next_ordinal=state.next_ordinal + len(chunks),
+        char_offset=state.char_offset + len(text),
+        headings=paths[-1][1],
+        page=last.number if last.ends_page else last.number - 1,
+        skip=0 if last.ends_page else last.end,
     )
     return chunks, following
 

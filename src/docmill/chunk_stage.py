@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from docmill import documents, job_queue
-from docmill.chunk import ChunkSizing, ChunkState, chunk_window, windows
+from docmill.chunk import ChunkSizing, ChunkState, Piece, chunk_window, windows
 from docmill.database import Sync
 from docmill.errors import WARNINGS
 from docmill.job_queue import Part
-from docmill.model import Chunk, Job, Notice, Page
+from docmill.model import Chunk, Job, Notice
 from docmill.workplace import Following, Work, Workplace
 
 CHUNKS_PER_PART = 1024
@@ -21,16 +21,13 @@ class Cutting:
     def __init__(self, place: Workplace, job: Job) -> None:
         self.place = place
         self.job = job
-        checkpoint = job.checkpoint or {}
-        self.state = ChunkState.from_json(checkpoint["state"]) if checkpoint else ChunkState()
-        self.after_page = int(checkpoint.get("page", 0))
+        self.state = ChunkState.from_json(job.checkpoint) if job.checkpoint else ChunkState()
         self.sizing = ChunkSizing(max_bytes=place.embedder.max_bytes)
-        self.handed_on: list[Chunk] | None = None if checkpoint else []
+        self.handed_on: list[Chunk] | None = None if job.checkpoint else []
 
-    def cut(self, window: list[Page]) -> list[Chunk]:
+    def cut(self, window: list[Piece]) -> list[Chunk]:
         """Cut one window and remember where it ended."""
         chunks, self.state = chunk_window(window, self.state, self.sizing)
-        self.after_page = window[-1].number if window else self.after_page
         if self.handed_on is not None:
             self.handed_on += chunks
             if len(self.handed_on) > HANDED_ON_CHUNKS:
@@ -44,7 +41,7 @@ class Cutting:
                 connection,
                 self.job,
                 done=self.state.next_ordinal,
-                state={"state": self.state.as_json(), "page": self.after_page},
+                state=self.state.as_json(),
                 lease_seconds=self.place.claimant.lease_seconds,
             )
             documents.keep_chunks(connection, self.job, chunks)
@@ -88,10 +85,10 @@ def run(place: Workplace, work: Work) -> Following | None:
     pages = (
         iter(work.pages)
         if work.pages is not None
-        else documents.read_pages(place.database, work.job, after=cutting.after_page)
+        else documents.read_pages(place.database, work.job, after=cutting.state.page)
     )
     last: list[Chunk] = []
-    for window, is_last in with_last(windows(pages)):
+    for window, is_last in with_last(windows(pages, cutting.state.skip)):
         work.go_on()
         last = cutting.cut(window)
         if not is_last:
@@ -99,7 +96,7 @@ def run(place: Workplace, work: Work) -> Following | None:
     return cutting.finish(last)
 
 
-def with_last(items: Iterator[list[Page]]) -> Iterator[tuple[list[Page], bool]]:
+def with_last(items: Iterator[list[Piece]]) -> Iterator[tuple[list[Piece], bool]]:
     """Each item, and whether it is the last: the last one is committed with the job's end."""
     current = next(items, None)
     while current is not None:

@@ -1,5 +1,6 @@
 """Passages: exact offsets, pages, heading paths and limits, whatever the text."""
 
+import json
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -74,9 +75,37 @@ def test_a_passage_knows_the_headings_it_stands_under() -> None:
     assert paths["last"] == ("Three",)
 
 
-def test_windows_are_bounded_and_keep_every_page_in_order() -> None:
-    pages = pages_of(["x" * 60_000] * 10 + ["y" * (2 * WINDOW_CHARACTERS)] + ["z"])
-    cut = list(windows(pages))
-    assert [page for window in cut for page in window] == pages
-    for window in cut:
-        assert len(window) == 1 or sum(len(page.text) for page in window) <= WINDOW_CHARACTERS
+@given(texts, st.integers(1, 300))
+def test_windows_are_bounded_and_hold_every_page_in_order(texts: list[str], limit: int) -> None:
+    cut = list(windows(pages_of(texts), limit=limit))
+    held = "".join(piece.text + "|" * piece.ends_page for window in cut for piece in window)
+    assert held == "".join(text + "|" for text in texts)
+    assert all(sum(len(piece.text) for piece in window) <= limit for window in cut)
+
+
+@given(texts, st.integers(100, 400), st.integers(20, 100))
+def test_whoever_goes_on_behind_any_window_cuts_alike(
+    texts: list[str], limit: int, size: int
+) -> None:
+    pages, sizing = pages_of(texts), ChunkSizing(size)
+    whole, state = [], ChunkState()
+    states = [state]
+    for window in windows(pages, limit=limit):
+        found, state = chunk_window(window, state, sizing)
+        whole += found
+        states.append(state)
+    for begun in states:
+        rest, state = [], ChunkState.from_json(json.loads(json.dumps(begun.as_json())))
+        left = [page for page in pages if page.number > state.page]
+        for window in windows(left, state.skip, limit):
+            found, state = chunk_window(window, state, sizing)
+            rest += found
+        assert rest == whole[begun.next_ordinal :]
+
+
+def test_long_page_is_cut_where_a_paragraph_ends() -> None:
+    paragraph = "word " * 30 + "\n\n"
+    page = Page(1, paragraph * (3 * WINDOW_CHARACTERS // len(paragraph)))
+    cut = list(windows([page]))
+    assert len(cut) > 2
+    assert all(window[0].text.endswith("\n\n") for window in cut)
