@@ -19,11 +19,12 @@ import psutil
 from psycopg.conninfo import make_conninfo
 
 from docmill import database, embed, job_queue, migrate
+from docmill.accepting import Limits, NewDocument
 from docmill.config import Settings, read_settings
 from docmill.database import ApiDatabase, Sync
 from docmill.failpoint import Action, Commit, Moment
 from docmill.job_queue import Claimant
-from docmill.receiving import IncomingFile, NewDocument
+from docmill.receiving import IncomingFile
 from docmill.worker import Worker
 from embedding_server import MOODS, EmbeddingServer, well
 from made_files import pdf
@@ -112,10 +113,10 @@ class Scene:
         api = ApiDatabase(self.addresses.api, connections=1)
         await api.open()
         for name, content in contents.items():
-            file = IncomingFile(api, OWNER, 1 << 30)
+            file = IncomingFile(api, OWNER, Limits(1 << 30, None, max_attempts))
             await file.write(content)
-            row = await file.commit(NewDocument(name), max_attempts)
-            self.documents[name] = row["id"]
+            accepted = await file.commit(NewDocument(name))
+            self.documents[name] = accepted.document_id
         await api.close()
 
     def start_worker(self, fault: Fault | None) -> Started:

@@ -168,6 +168,14 @@ class Settings:
         one_of("none"), "Who may use the API; `none` serves this machine only.", "none"
     )
     max_upload_bytes: int = setting(byte_count, "The largest file that is taken.", 2 << 30)
+    owner_quota_bytes: int | None = setting(
+        byte_count, "How many bytes of files an owner may keep; without it, any number.", None
+    )
+    upload_expiry_seconds: float = setting(
+        seconds(60, 31_536_000),
+        "How long a resumable upload may be left alone before it is dropped.",
+        86_400.0,
+    )
     upload_idle_seconds: float = setting(
         seconds(1, 3600), "How long an upload may send nothing before it is given up.", 60.0
     )

@@ -1,8 +1,11 @@
 -- What a document holds: its bytes, its pages, its passages, its history.
 
 -- find_file --
-select d.filename, d.media_type, f.id as file_id, f.size, f.sha256
-from documents d join files f on f.id = d.file_id
+-- Of what is searched; while nothing is yet, of what was sent.
+select coalesce(d.served_filename, d.filename) as filename,
+       case when d.serving is null then d.media_type else d.served_media_type end as media_type,
+       f.id as file_id, f.size, f.sha256
+from documents d join files f on f.id = coalesce(d.served_file_id, d.file_id)
 where d.id = %(document_id)s;
 
 -- find_details --
@@ -10,9 +13,11 @@ where d.id = %(document_id)s;
 select external_id, metadata, priority from documents where id = %(document_id)s;
 
 -- read_bytes --
--- The parts that hold a range of bytes, a few at a time. A part is at most 1 MiB.
+-- The parts that hold a range of bytes, a few at a time. They are of any size up to 1 MiB.
 select position, data from file_parts
-where file_id = %(file_id)s and position > %(first)s - 1048576 and position <= %(last)s
+where file_id = %(file_id)s and position <= %(last)s
+  and position >= (select max(position) from file_parts
+                   where file_id = %(file_id)s and position <= %(first)s)
 order by position limit 4;
 
 -- shown_generation --

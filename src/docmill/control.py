@@ -30,8 +30,7 @@ class Control:
         which = {"document_id": document_id}
         async with self._database.commit(self._owner, "cancel") as connection:
             await _find(connection, document_id)
-            await connection.execute(QUEUE.lock_jobs, which)
-            await connection.execute(QUEUE.revoke_jobs, which)
+            await revoke(connection, document_id)
             await connection.execute(STATEMENTS.cancel_document, which)
 
     async def retry(self, document_id: UUID) -> None:
@@ -40,21 +39,14 @@ class Control:
         Raises:
             Problem: DOCUMENT_NOT_FAILED.
         """
-        which = {"document_id": document_id}
         async with self._database.commit(self._owner, "retry") as connection:
             document = await _find(connection, document_id)
-            await connection.execute(STATEMENTS.lock_ended_jobs, which)
-            row = await _one(connection, STATEMENTS.retry_document, which)
-            if row is None:
+            if not await requeue(connection, document_id):
                 raise Problem(
                     "DOCUMENT_NOT_FAILED",
                     f"The document is {document['status']}; there is nothing to retry. To have it"
                     " read anew, reprocess it.",
                 )
-            await connection.execute(
-                QUEUE.requeue_ended_jobs, {**which, "generation": row["generation"]}
-            )
-            await connection.execute(QUEUE.wake_workers)
 
     async def reprocess(self, document_id: UUID, max_attempts: int) -> None:
         """Read, cut and embed a document anew; what serves goes on serving meanwhile.
@@ -95,7 +87,32 @@ class Control:
             await connection.execute(STATEMENTS.lock_ended_jobs, which)
             row = await _one(connection, STATEMENTS.delete_document, which)
             if row is not None:
-                await connection.execute(STATEMENTS.free_file, {"file_id": row["file_id"]})
+                for file_id in sorted({row["file_id"], row["served_file_id"]} - {None}):
+                    await free(connection, file_id)
+
+
+async def revoke(connection: Async, document_id: UUID) -> None:
+    """End every live job of a document; whoever works on one is refused from now on."""
+    which = {"document_id": document_id}
+    await connection.execute(QUEUE.lock_jobs, which)
+    await connection.execute(QUEUE.revoke_jobs, which)
+
+
+async def requeue(connection: Async, document_id: UUID) -> bool:
+    """Let a failed or cancelled document go on where it stopped; False where it is neither."""
+    which = {"document_id": document_id}
+    await connection.execute(STATEMENTS.lock_ended_jobs, which)
+    row = await _one(connection, STATEMENTS.retry_document, which)
+    if row is None:
+        return False
+    await connection.execute(QUEUE.requeue_ended_jobs, {**which, "generation": row["generation"]})
+    await connection.execute(QUEUE.wake_workers)
+    return True
+
+
+async def free(connection: Async, file_id: UUID) -> None:
+    """Drop a file's bytes, unless a document still uses them."""
+    await connection.execute(STATEMENTS.free_file, {"file_id": file_id})
 
 
 def not_found() -> Problem:

@@ -62,8 +62,11 @@ def complete(connection: Sync, job: Job) -> None:
     Raises:
         LeaseLost: the document was cancelled, failed or deleted meanwhile.
     """
-    if connection.execute(STATEMENTS.complete_document, _generation(job)).fetchone() is None:
+    row = connection.execute(STATEMENTS.complete_document, _generation(job)).fetchone()
+    if row is None:
         raise LeaseLost
+    if row["former"]:
+        connection.execute(STATEMENTS.free_file, {"file_id": row["former"]})
     if job.generation > 1:
         connection.execute(STATEMENTS.drop_other_pages, _generation(job))
         connection.execute(STATEMENTS.drop_other_chunks, _generation(job))

@@ -19,12 +19,26 @@ where id = %(document_id)s and generation = %(generation)s and status = 'process
 returning pages_done, pages_total, chunks_done, chunks_total;
 
 -- complete_document --
--- The new generation begins to serve in the very commit that completes it.
-update documents
-set status = 'completed', stage = null, serving = generation, error = null,
-    completed_at = clock_timestamp(), version = version + 1, changed_at = now()
-where id = %(document_id)s and generation = %(generation)s and status = 'processing'
-returning version;
+-- The new generation begins to serve in the very commit that completes it. Returns the bytes that
+-- served until now.
+with before as (
+  select id, served_file_id from documents
+  where id = %(document_id)s and generation = %(generation)s and status = 'processing'
+  for no key update
+)
+update documents d
+set status = 'completed', stage = null, error = null, serving = d.generation,
+    served_file_id = d.file_id, served_filename = d.filename, served_media_type = d.media_type,
+    completed_at = clock_timestamp(), version = d.version + 1, changed_at = now()
+from before where d.id = before.id
+returning case when before.served_file_id <> d.file_id then before.served_file_id end as former;
+
+-- free_file --
+-- The bytes of a version that was replaced go with it, unless another document has them too.
+delete from files f
+where f.id = %(file_id)s
+  and not exists (select from documents d where d.file_id = f.id)
+  and not exists (select from documents d where d.served_file_id = f.id);
 
 -- drop_other_pages --
 -- What an earlier generation left, once another one serves.

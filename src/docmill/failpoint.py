@@ -23,8 +23,10 @@ from typing import Literal, get_args
 VARIABLE = "DOCMILL_FAILPOINT"
 
 ApiCommit = Literal[
-    "keep_part", "forget_upload", "accept_document", "cancel", "retry", "reprocess", "delete"
-]
+    "keep_part", "forget_upload", "accept_document", "cancel", "retry", "reprocess", "delete",
+    "create_upload", "take_upload", "keep_slice", "confirm_slice", "finish_upload", "leave_upload",
+    "end_upload", "begin_key", "forget_key",
+]  # fmt: skip
 WorkerCommit = Literal[
     "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune",
     "split", "keep_pages", "finish_parse", "keep_chunks", "finish_chunk", "keep_embeddings",

@@ -34,7 +34,7 @@ limit %(limit)s;
 
 -- read_passages --
 select k.document_id, k.generation, k.ordinal, k.text, k.page_first, k.page_last, k.char_start,
-       k.char_end, k.headings, d.filename, d.metadata
+       k.char_end, k.headings, coalesce(d.served_filename, d.filename) as filename, d.metadata
 from chunks k
 join unnest(%(documents)s::uuid[], %(generations)s::int[], %(ordinals)s::int[])
   as hit (document_id, generation, ordinal)

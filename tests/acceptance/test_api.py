@@ -403,7 +403,7 @@ def test_document_is_deleted_while_it_is_processed(docmill: Docmill) -> None:
 
 def test_same_bytes_are_kept_until_their_last_document_is_deleted(docmill: Docmill) -> None:
     content = words("shared bytes").encode()
-    first, second = docmill.upload("1.txt", content), docmill.upload("2.txt", content)
+    first, second = (docmill.upload(f"{n}.txt", content, external_id=words()) for n in range(2))
     docmill.completed(first)
     docmill.completed(second)
     docmill.http.delete(f"/documents/{first}")
@@ -414,7 +414,11 @@ def test_same_bytes_sent_at_the_same_moment_are_all_accepted(docmill: Docmill) -
     content = words("at once").encode() * 50_000
     made: list[str] = []
     senders = [
-        threading.Thread(target=lambda n=n: made.append(docmill.upload(f"{n}.txt", content)))
+        threading.Thread(
+            target=lambda n=n: made.append(
+                docmill.upload(f"{n}.txt", content, external_id=f"{n} {content[:40]!r}")
+            )
+        )
         for n in range(6)
     ]
     for sender in senders:

@@ -33,7 +33,7 @@ def test_worker_killed_in_a_stage_is_replaced_and_nothing_is_lost_or_doubled(
     assert status["progress"]["percent"] == 100
     assert "lease_expired" in outcomes(admin, stage)
 
-    undisturbed = api.upload("b.pdf", content)
+    undisturbed = api.upload("b.pdf", content, external_id="undisturbed")
     api.completed(undisturbed)
     assert outputs(admin, document_id) == outputs(admin, undisturbed)
     assert second.terminate() == 0
@@ -95,7 +95,7 @@ def test_late_worker_is_refused_after_another_one_finished(
     assert late.terminate() == 0
     assert outputs(admin, document_id) == before
     assert api.status(document_id)["version"] == version
-    undisturbed = api.upload("b.pdf", content)
+    undisturbed = api.upload("b.pdf", content, external_id="undisturbed")
     api.completed(undisturbed)
     assert outputs(admin, undisturbed) == before
     assert other.terminate() == 0

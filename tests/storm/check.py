@@ -10,7 +10,7 @@ from witness import outputs
 
 # What a client may be told; and at any time that the database is away, or its disk full.
 EXPECTED = {
-    "upload": {202},
+    "upload": {200, 202},
     "status": {200, 304, 404},
     "cancel": {202, 404},
     "retry": {202, 404, 409},
@@ -54,8 +54,8 @@ def lost_documents(history: History, admin: Sync) -> Iterator[str]:
         e.document for e in history.exchanges if e.action == "delete" and e.status in {204, 404}
     }
     for exchange in history.exchanges:
-        if exchange.action == "upload" and exchange.status == 202 and exchange.body:
-            document = exchange.body["document_id"]
+        if exchange.action == "upload" and exchange.document:
+            document = exchange.document
             if document not in there and document not in asked:
                 yield f"{document} was acknowledged and is not there"
     yield from (f"{document} was deleted and is there" for document in gone & there)
@@ -97,25 +97,35 @@ def false_statuses(history: History) -> Iterator[str]:
 
 
 def revived_documents(history: History) -> Iterator[str]:
-    """What was ended stays ended until somebody asks for more."""
-    by_document: dict[str, list[Exchange]] = defaultdict(list)
-    for exchange in history.exchanges:
-        if exchange.document:
-            by_document[exchange.document].append(exchange)
-    for document, exchanges in by_document.items():
+    """What was ended stays ended until somebody asks for more.
+
+    An upload asks for more where the same bytes were cancelled; one whose answer was lost may have
+    asked for any of its client's documents.
+    """
+    for document, exchanges in exchanges_about(history).items():
         ended = None
         for exchange in exchanges:
-            if exchange.action in {"retry", "reprocess", "delete"}:
+            if exchange.action in {"retry", "reprocess", "delete", "upload"}:
                 ended = None
             elif exchange.action == "status" and exchange.status == 200 and exchange.body:
                 status = exchange.body["status"]
                 if ended and status != ended:
                     yield f"{document}: {ended} and then {status}, though nobody asked for it"
                 ended = status if exchange.body["done"] else None
-            elif exchange.action == "cancel" and exchange.status == 202:
-                ended = ended or "cancelled_or_ended"
-            if ended == "cancelled_or_ended":
-                ended = None  # it may have ended in another way just before
+
+
+def exchanges_about(history: History) -> dict[str, list[Exchange]]:
+    """What concerns each document, in order; with its client's uploads that got no answer."""
+    owners = {e.document: e.client for e in history.exchanges if e.document}
+    about: dict[str, list[Exchange]] = {document: [] for document in owners}
+    for exchange in history.exchanges:
+        if exchange.document:
+            about[exchange.document].append(exchange)
+        elif exchange.action == "upload":
+            for document, client in owners.items():
+                if client == exchange.client:
+                    about[document].append(exchange)
+    return about
 
 
 def unfinished_documents(admin: Sync) -> Iterator[str]:

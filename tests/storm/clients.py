@@ -71,9 +71,13 @@ class Client(threading.Thread):
         kind = self._rng.choices([*KINDS], HOW_OFTEN)[0]
         salt = self._rng.randrange(6)
         files = {"file": (kind, content(kind, salt))}
-        done = self._ask("upload", "POST", "/documents", told=f"{kind} {salt}", files=files)
-        if done.status == 202 and done.body:
-            self.documents.append(done.body["document_id"])
+        # A collection of one's own: what others sent is no duplicate.
+        done = self._ask(
+            "upload", "POST", "/documents", told=f"{kind} {salt}", files=files,
+            data={"collection": f"of client {self.number}"},
+        )  # fmt: skip
+        if done.document and done.document not in self.documents:
+            self.documents.append(done.document)
 
     def _status(self) -> None:
         if self.documents:
@@ -126,6 +130,8 @@ class Client(threading.Thread):
             body = answer.json() if answer.content else None
         except (httpx2.HTTPError, ValueError):
             status = None
+        if action == "upload" and body and status in {200, 202}:
+            document = body["document_id"]
         done = Exchange(
             self.number, began, time.monotonic(), action, document, status,
             body if action != "search" else None, retry_after, told,

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from docmill import __version__
+from docmill.accepting import Limits
 from docmill.config import Settings
 from docmill.database import ApiDatabase
 from docmill.embed import Embedder
+from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
-from docmill.web import documents, health, page, problems, search, upload
+from docmill.web import documents, health, page, problems, search, tus, upload
 from docmill.web.edge import Edge
 from docmill.web.service import Service
 
@@ -34,9 +36,11 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
         docs_url=None,  # its pages load scripts from another server
         redoc_url=None,
     )
-    app.state.service = Service(settings, database, embedder, watch)
+    limits = Limits(settings.max_upload_bytes, settings.owner_quota_bytes, settings.max_attempts)
+    uploads = Uploads(database, limits, settings.upload_expiry_seconds)
+    app.state.service = Service(settings, database, embedder, watch, limits, uploads)
     problems.install(app)
-    for module in (health, page, upload, documents, search):
+    for module in (health, page, upload, tus, documents, search):
         app.include_router(module.router)
     app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
     return app

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import AwareDatetime, TypeAdapter
 
-from docmill import contents, status
+from docmill import contents, digests, status
 from docmill.control import not_found
 from docmill.database import Async, Row
 from docmill.errors import Problem
@@ -359,6 +359,7 @@ def content_headers(file: Row) -> dict[str, str]:
         **conditional.HEADERS,
         "ETag": f'"{file["sha256"].hex()}"',
         "Accept-Ranges": "bytes",
+        "Repr-Digest": digests.as_field(bytes(file["sha256"])),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file['filename'], safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",

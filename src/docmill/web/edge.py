@@ -15,6 +15,7 @@ from docmill.errors import Problem
 from docmill.web import problems
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+TUS_METHODS = frozenset({"PATCH", "DELETE", "HEAD"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -27,6 +28,8 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
+        if scope["type"] == "http":
+            override_method(scope)
         if scope["type"] == "http" and (problem := self._refusal(scope)):
             await problems.response(problem)(scope, receive, send)
         else:
@@ -49,6 +52,17 @@ class Edge:
         if urlsplit(origin).netloc.lower() == host.lower():
             return None
         return Problem("ORIGIN_REFUSED", "Only this server's own page may do that.")
+
+
+def override_method(scope: Scope) -> None:
+    """Let a POST to `/uploads` be what its X-HTTP-Method-Override says, as tus demands.
+
+    Some environments of clients know no PATCH and no DELETE.
+    """
+    if scope["method"] == "POST" and scope["path"].startswith("/uploads/"):
+        method = Headers(scope=scope).get("x-http-method-override", "").upper()
+        if method in TUS_METHODS:
+            scope["method"] = method
 
 
 def host_name(host: str) -> str:

@@ -6,10 +6,12 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from docmill.accepting import Limits
 from docmill.config import Settings
 from docmill.control import Control
 from docmill.database import ApiDatabase
 from docmill.embed import Embedder
+from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
 
 # Everybody on this machine, as long as there are no other owners (`AUTH` is `none`).
@@ -24,6 +26,8 @@ class Service:
     database: ApiDatabase
     embedder: Embedder
     watch: VersionWatch
+    limits: Limits
+    uploads: Uploads
 
 
 def _service(request: Request) -> Service:

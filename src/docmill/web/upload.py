@@ -1,34 +1,36 @@
 """`POST /upload-document-backend`: the body streams through; the answer comes after the commit."""
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator
+import hashlib
+import re
+from dataclasses import asdict
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
 
-from docmill import filename, status
-from docmill.config import Settings
+from docmill import accepting, digests, filename, idempotency, status
+from docmill.accepting import Accepted, NewDocument
+from docmill.database import Async
 from docmill.errors import Problem
-from docmill.lifecycle import PRIORITIES
+from docmill.idempotency import Finished, Running
 from docmill.multipart import MultipartReader, PartBegins, PartData, PartEnds
-from docmill.receiving import IncomingFile, NewDocument, too_large
+from docmill.receiving import IncomingFile, nothing_else
+from docmill.web import body, upload_fields
+from docmill.web.body import Body, CutOff
 from docmill.web.service import Service, TheOwner, TheService
+from docmill.web.upload_fields import new_document, text_of
 
 router = APIRouter()
 
-LONGEST_FIELD = 64 * 1024
-LONGEST_NAME = 200
 # What a multipart body may have around the file.
 OVERHEAD_BYTES = 1 << 20
-# A refusal in the middle of a body is only heard by a client that may finish sending first: a
-# closed connection with unread bytes is reset, and the answer with it.
-DRAINED_BYTES = 64 << 20
-DRAINED_SECONDS = 5.0
+RAW = "application/octet-stream"
+FILENAME = re.compile(
+    r"filename\*=UTF-8''(?P<encoded>[^;\s]+)|filename=\"(?P<quoted>[^\"]*)\"", re.IGNORECASE
+)
 
 BODY = {
     "requestBody": {
@@ -40,15 +42,18 @@ BODY = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "collection": {"type": "string", "maxLength": LONGEST_NAME},
-                        "external_id": {"type": "string", "maxLength": LONGEST_NAME},
-                        "metadata": {"type": "string", "description": "a JSON object"},
-                        "priority": {"type": "string", "enum": list(PRIORITIES)},
+                        **upload_fields.SCHEMA,
                     },
                 }
-            }
+            },
+            RAW: {"schema": {"type": "string", "format": "binary"}},
         },
-    }
+    },
+    "parameters": [
+        {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}},
+        {"name": "Content-Digest", "in": "header", "schema": {"type": "string"}},
+        {"name": "Repr-Digest", "in": "header", "schema": {"type": "string"}},
+    ],
 }
 
 
@@ -56,41 +61,51 @@ BODY = {
 @router.post("/documents", status_code=202, openapi_extra=BODY)
 async def upload(request: Request, service: TheService, owner: TheOwner) -> JSONResponse:
     """Take a document. 202 means: bytes, document and first job are committed."""
-    refuse_by_headers(request, service.settings)
-    body = Body(request, service.settings.upload_idle_seconds)
-    form = Form(IncomingFile(service.database, owner, service.settings.max_upload_bytes))
-    try:
-        document = await form.read(body, request.headers.get("content-type", ""))
-        row = await form.file.commit(document, service.settings.max_attempts)
-    except BaseException as error:
-        # A client that went away cancels nothing of this: what was kept is taken back.
-        await asyncio.shield(form.file.abandon())
-        if isinstance(error, Problem):
-            await body.drain()
-        raise
-    return await accepted(service, owner, row["id"])
+    refuse_by_headers(request, service.settings.max_upload_bytes)
+    receiving = Receiving(request, service, owner)
+    if key := request.headers.get("idempotency-key"):
+        return await _once(receiving, await idempotency.begin(service.database, owner, key))
+    return await receiving.answered()
 
 
-def refuse_by_headers(request: Request, settings: Settings) -> None:
+def refuse_by_headers(request: Request, max_bytes: int) -> None:
     """Refuse what the headers alone show to be too much, before a byte of the body is read."""
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > settings.max_upload_bytes + OVERHEAD_BYTES:
-        raise too_large(settings.max_upload_bytes)
+    if length.isdecimal() and int(length) > max_bytes + OVERHEAD_BYTES:
+        raise accepting.too_large(max_bytes)
 
 
-async def accepted(service: Service, owner: UUID, document_id: UUID) -> JSONResponse:
-    """The 202 of a committed document: where to look, and how it stands."""
-    async with service.database.reading(owner) as connection:
-        statuses = await status.read(connection, [document_id])
-    where = f"/documents/{document_id}"
-    shown = statuses[0] if statuses else {"status": "queued", "done": False}
-    body = {
-        "document_id": str(document_id),
-        "filename": shown.get("filename"),
-        "status": shown["status"],
+async def _once(receiving: "Receiving", request: Running | Finished) -> JSONResponse:
+    """Do what is asked, if it was not done before; else give the answer that was given then."""
+    if isinstance(request, Running):
+        return await receiving.answered(request)
+    said, file = await receiving.compared()
+    same = idempotency.fingerprint(file.sha256, asdict(said))
+    again = request.replayed(same)
+    return answer(request.status, again, {"Idempotency-Replayed": "true"})
+
+
+def answer(code: int, shown: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
+    """The answer of a document that is committed: where to look, and how it stands."""
+    where = shown["status_url"]
+    always = {"Location": where, "Want-Repr-Digest": digests.WANTED}
+    asking = {} if shown["done"] else {"Retry-After": "1"}
+    return JSONResponse(shown, code, {**always, **asking, **(headers or {})})
+
+
+async def shown_after(connection: Async, accepted: Accepted, sha256: bytes) -> dict[str, Any]:
+    """The body of the answer, from what the transaction is about to commit."""
+    (now,) = await status.read(connection, [accepted.document_id])
+    where = f"/documents/{accepted.document_id}"
+    return {
+        "document_id": str(accepted.document_id),
+        "outcome": accepted.outcome,
+        "filename": now["filename"],
+        "sha256": sha256.hex(),
+        "status": now["status"],
         "status_url": f"{where}/status",
-        "queue_position": shown.get("queue_position"),
-        "done": shown["done"],
+        "queue_position": now["queue_position"],
+        "done": now["done"],
         "links": {
             "self": where,
             "status": f"{where}/status",
@@ -98,84 +113,163 @@ async def accepted(service: Service, owner: UUID, document_id: UUID) -> JSONResp
             "cancel": f"{where}/cancel",
         },
     }
-    headers = {"Location": f"{where}/status", "Retry-After": "1"}
-    return JSONResponse(body, 202, headers)
 
 
-class Body:
-    """A request's body as it comes in; a pause that is too long ends it."""
+class Receiving:
+    """One request that sends a file: what comes in, and what is checked of it on the way."""
 
-    def __init__(self, request: Request, idle_seconds: float) -> None:
-        self._stream = request.stream()
-        self._idle_seconds = idle_seconds
-        self._ended = False
-        self._expects_go_ahead = "expect" in request.headers
-        self._began = False
+    def __init__(self, request: Request, service: Service, owner: UUID) -> None:
+        self._headers = request.headers
+        self._query = dict(request.query_params)
+        self._service = service
+        self._owner = owner
+        self._body = Body(request, service.settings.upload_idle_seconds)
+        stated = (request.headers.getlist(name) for name in ("content-digest", "repr-digest"))
+        self._digests = digests.stated(value for values in stated for value in values)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body's bytes.
+    async def answered(self, request: Running | None = None) -> JSONResponse:
+        """Receive the file, make it a document, and say so.
 
         Raises:
-            Problem: UPLOAD_STALLED or UPLOAD_CUT_OFF.
+            Problem: the file, its name, a field or a digest is refused; nothing is left behind.
         """
-        while not self._ended:
-            if chunk := await self._next():
-                yield chunk
-
-    async def drain(self) -> None:
-        """Read on and drop it, within bounds, so that the client hears the refusal."""
-        if self._expects_go_ahead and not self._began:
-            return  # it waits for our word before it sends, and now it gets the refusal instead
-        left = DRAINED_BYTES
-        with contextlib.suppress(Problem, TimeoutError):
-            async with asyncio.timeout(DRAINED_SECONDS):
-                while not self._ended and left > 0:
-                    left -= len(await self._next())
-
-    async def _next(self) -> bytes:
-        self._began = True
+        beside = nothing_else if request is None else request.renew
+        file = IncomingFile(self._service.database, self._owner, self._service.limits, beside)
         try:
-            chunk = await asyncio.wait_for(anext(self._stream, b""), self._idle_seconds)
-        except TimeoutError as error:
-            self._ended = True
+            document = await self._read(file)
+            return await self._accepted(file, document, request)
+        except BaseException as error:
+            # A client that went away cancels nothing of this: what was kept is taken back.
+            await asyncio.shield(_take_back(file, request))
+            if isinstance(error, CutOff):
+                raise body.refusal(error) from error
+            if isinstance(error, Problem):
+                await self._body.drain()
+            raise
+
+    async def compared(self) -> "tuple[NewDocument, Hashed]":
+        """Receive the file and keep nothing of it, only to know whether it is the same."""
+        file = Hashed(self._service.limits.max_bytes)
+        try:
+            return await self._read(file), file
+        except CutOff as error:
+            raise body.refusal(error) from error
+
+    async def _accepted(
+        self, file: IncomingFile, document: NewDocument, request: Running | None
+    ) -> JSONResponse:
+        given: list[tuple[int, dict[str, Any]]] = []
+
+        async def within(connection: Async, accepted: Accepted) -> None:
+            shown = await shown_after(connection, accepted, file.sha256)
+            code = 200 if accepted.outcome == "existing" else 202
+            if request is not None:
+                same = idempotency.fingerprint(file.sha256, asdict(document))
+                await request.finish(connection, same, code, shown)
+            given[:] = [(code, shown)]
+
+        await file.commit(document, within)
+        ((code, shown),) = given
+        return answer(code, shown)
+
+    async def _read(self, file: "IncomingFile | Hashed") -> NewDocument:
+        content_type = self._headers.get("content-type", "")
+        raw = content_type.partition(";")[0].strip().lower() == RAW
+        form: Raw | Form = Raw(file) if raw else Form(file, content_type)
+        async for chunk in self._body.chunks():
+            self._digests.update(chunk)
+            await form.feed(chunk)
+        digests.refuse_mismatch(self._digests)
+        if isinstance(form, Raw):
+            return new_document(self._raw_name(), self._query)
+        return form.document()
+
+    def _raw_name(self) -> str:
+        """The file's name where the body is the file itself."""
+        match = FILENAME.search(self._headers.get("content-disposition", ""))
+        if match is None:
             raise Problem(
-                "UPLOAD_STALLED",
-                f"Nothing came for {self._idle_seconds:g} seconds. Nothing was stored; send it"
-                " again.",
-            ) from error
-        except ClientDisconnect as error:
-            self._ended = True
-            raise Problem("UPLOAD_CUT_OFF", "The connection ended before the upload.") from error
-        self._ended = not chunk
-        return chunk
+                "FILE_MISSING",
+                "With application/octet-stream, say the file's name: Content-Disposition:"
+                " attachment; filename*=UTF-8''report.pdf",
+            )
+        return unquote(match["encoded"]) if match["encoded"] else match["quoted"]
+
+
+async def _take_back(file: IncomingFile, request: Running | None) -> None:
+    await file.abandon()
+    if request is not None:
+        await request.forget()
+
+
+class Hashed:
+    """A file that is not kept: its digest is all that is wanted of it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> bytes:
+        """The digest of what has come so far."""
+        return self._hash.digest()
+
+    async def write(self, data: bytes) -> None:
+        """Take some more bytes.
+
+        Raises:
+            Problem: FILE_TOO_LARGE.
+        """
+        self._size += len(data)
+        if self._size > self._max_bytes:
+            raise accepting.too_large(self._max_bytes)
+        self._hash.update(data)
+
+
+class Raw:
+    """A body that is the file itself."""
+
+    def __init__(self, file: IncomingFile | Hashed) -> None:
+        self._file = file
+
+    async def feed(self, chunk: bytes) -> None:
+        """Take some more of the body."""
+        await self._file.write(chunk)
 
 
 class Form:
-    """The parts of an upload: one file, and some fields about it in any order."""
+    """A form: one file, and some fields about it in any order."""
 
-    def __init__(self, file: IncomingFile) -> None:
-        self.file = file
+    def __init__(self, file: IncomingFile | Hashed, content_type: str) -> None:
+        self._file = file
+        self._reader = MultipartReader(content_type)
         self._filename: str | None = None
         self._fields: dict[str, str] = {}
         self._field: tuple[str, bytearray] | None = None
         self._in_file = False
 
-    async def read(self, body: Body, content_type: str) -> NewDocument:
-        """Read the whole body, keeping the file as it comes; returns what it says about the file.
+    async def feed(self, chunk: bytes) -> None:
+        """Take some more of the body, keeping the file as it comes.
 
         Raises:
             Problem: the form is not as it must be, or the file is refused.
         """
-        reader = MultipartReader(content_type)
-        async for chunk in body.chunks():
-            for event in reader.feed(chunk):
-                await self._take(event)
-        reader.finish()
+        for event in self._reader.feed(chunk):
+            await self._take(event)
+
+    def document(self) -> NewDocument:
+        """What the form says about the file, once it has ended.
+
+        Raises:
+            Problem: as above.
+        """
+        self._reader.finish()
         if self._filename is None:
             raise Problem(
                 "FILE_MISSING", "The form needs a part named `file` that has a file name."
             )
-        return self._document(self._filename)
+        return new_document(self._filename, self._fields)
 
     async def _take(self, event: PartBegins | PartData | PartEnds) -> None:
         match event:
@@ -184,7 +278,7 @@ class Form:
             case PartBegins(name=name):
                 self._field = (name, bytearray())
             case PartData(data) if self._in_file:
-                await self.file.write(data)
+                await self._file.write(data)
             case PartData(data):
                 self._add_to_field(data)
             case PartEnds():
@@ -197,13 +291,10 @@ class Form:
         self._in_file = True
 
     def _add_to_field(self, data: bytes) -> None:
-        if self._field is None:
-            return
-        self._field[1].extend(data)
-        if len(self._field[1]) > LONGEST_FIELD:
-            raise Problem(
-                "FIELD_INVALID", f"The field {self._field[0]!r} is longer than {LONGEST_FIELD:,}."
-            )
+        if self._field is not None:
+            name, value = self._field
+            upload_fields.refuse_longer(name, len(value) + len(data))
+            value.extend(data)
 
     def _end_part(self) -> None:
         if self._field is not None:
@@ -211,51 +302,3 @@ class Form:
             self._fields[name] = text_of(name, bytes(value))
         self._field = None
         self._in_file = False
-
-    def _document(self, name: str) -> NewDocument:
-        return NewDocument(
-            filename=name,
-            collection=short_text(self._fields, "collection"),
-            external_id=short_text(self._fields, "external_id"),
-            metadata=metadata_of(self._fields.get("metadata", "")),
-            priority=priority_of(self._fields.get("priority", "")),
-        )
-
-
-def text_of(name: str, value: bytes) -> str:
-    """A field's text; PostgreSQL keeps no NUL."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError as error:
-        raise Problem("FIELD_INVALID", f"The field {name!r} is not UTF-8.") from error
-    if "\0" in text:
-        raise Problem("FIELD_INVALID", f"The field {name!r} has a NUL character.")
-    return text
-
-
-def short_text(fields: dict[str, str], name: str) -> str | None:
-    """An optional field that must be short."""
-    value = fields.get(name) or None
-    if value is not None and len(value) > LONGEST_NAME:
-        raise Problem("FIELD_INVALID", f"The field {name!r} takes {LONGEST_NAME} characters.")
-    return value
-
-
-def priority_of(text: str) -> str:
-    """The `priority` field: one of three words, or nothing."""
-    if text and text not in PRIORITIES:
-        raise Problem("FIELD_INVALID", f"The field 'priority' takes {', '.join(PRIORITIES)}.")
-    return text or "normal"
-
-
-def metadata_of(text: str) -> dict[str, Any]:
-    """The `metadata` field: a JSON object, or nothing."""
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or "\\u0000" in text:
-        raise Problem("FIELD_INVALID", "The field 'metadata' takes a JSON object: {\"a\": 1}.")
-    return value

@@ -1,0 +1,279 @@
+"""Make received bytes a document: bytes, document and first job are one commit, whoever received.
+
+Runs in the caller's transaction. What is here already is not added again: it is returned, tried
+again, or replaced by a new generation, as `duplicates.py` decides.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from docmill import control, job_queue
+from docmill.database import Async, Row, Statements
+from docmill.duplicates import Decision, Existing, decide
+from docmill.errors import Problem
+from docmill.lifecycle import PRIORITIES
+
+STATEMENTS = Statements("accepting")
+
+# How long parts are kept without a further one, for those whose server died. The upload itself is
+# given up much earlier; generous, so that a slow disk loses nothing.
+PATIENCE_SECONDS = 600.0
+# The same bytes were completed by another upload, or deleted with their last document, at this very
+# moment: whoever accepts looks again, a few times.
+COLLISIONS = (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation)
+TRIES = 4
+
+Outcome = Literal["accepted", "existing", "retried", "replaced"]
+OUTCOMES: dict[Decision, Outcome] = {
+    "add": "accepted",
+    "return": "existing",
+    "retry": "retried",
+    "replace": "replaced",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """What the sender says about the file."""
+
+    filename: str
+    collection: str | None = None
+    external_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    priority: str = "normal"
+    on_duplicate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the service allows: bytes of one file, bytes of an owner's files, tries of a job."""
+
+    max_bytes: int
+    quota_bytes: int | None
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes that have all come: kept as the parts of `file_id` up to `position`, and the rest."""
+
+    size: int
+    sha256: bytes
+    file_id: UUID | None
+    position: int
+    rest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """Complete bytes, what is said about them, and what is allowed."""
+
+    document: NewDocument
+    file_id: UUID
+    limits: Limits
+
+    def as_columns(self) -> dict[str, Any]:
+        """What a document's row says of it, new or again."""
+        return {
+            "file_id": self.file_id,
+            "filename": self.document.filename,
+            "metadata": Jsonb(self.document.metadata),
+            "priority": PRIORITIES[self.document.priority],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The document that the bytes have become, or were already."""
+
+    document_id: UUID
+    outcome: Outcome
+
+
+async def accept(
+    connection: Async, received: Received, document: NewDocument, limits: Limits
+) -> Accepted:
+    """Make the bytes a document with its first job.
+
+    Raises:
+        Problem: FILE_EMPTY, DUPLICATE, QUOTA_EXCEEDED.
+        psycopg.Error: one of COLLISIONS, after which another try may go through.
+    """
+    if received.size == 0:
+        raise empty(document.filename)
+    file_id = await _complete(connection, received, limits)
+    collection_id = await _collection(connection, document.collection)
+    row = await one(
+        connection,
+        STATEMENTS.find_existing,
+        {
+            "collection_id": collection_id,
+            "external_id": document.external_id,
+            "file_id": file_id,
+        },
+    )
+    decision = decide(document.on_duplicate, _existing(row, file_id))
+    offer = _Offer(document, file_id, limits)
+    if row is None:
+        document_id = await _add(connection, offer, collection_id)
+    else:
+        document_id = row["id"]
+        await _again(connection, decision, offer, document_id)
+    return Accepted(document_id, OUTCOMES[decision])
+
+
+async def keep_part(connection: Async, file_id: UUID, position: int, part: bytes) -> None:
+    """Keep some of a file's bytes.
+
+    Raises:
+        Problem: UPLOAD_CUT_OFF, the file was given up for dead.
+    """
+    kept = await one(
+        connection,
+        STATEMENTS.keep_part,
+        {"file_id": file_id, "position": position, "data": part, "patience": PATIENCE_SECONDS},
+    )
+    if kept is None:
+        raise Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.")
+
+
+async def begin_file(connection: Async) -> UUID:
+    """A file that bytes can be kept of."""
+    row = await one(connection, STATEMENTS.begin_file, {"patience": PATIENCE_SECONDS})
+    assert row is not None  # noqa: S101 - an insert that returned nothing would have raised
+    return UUID(str(row["id"]))
+
+
+async def refuse_over_quota(connection: Async, size: int, limits: Limits) -> None:
+    """Do nothing where so many bytes more are within what the owner may keep.
+
+    Raises:
+        Problem: QUOTA_EXCEEDED.
+    """
+    if limits.quota_bytes is None:
+        return
+    row = await one(connection, STATEMENTS.used_bytes, {})
+    used = row["used"] if row else 0
+    if used + size > limits.quota_bytes:
+        raise Problem(
+            "QUOTA_EXCEEDED",
+            f"With this file you would keep {used + size:,} bytes; {limits.quota_bytes:,} are"
+            " yours. Delete documents, or ask for more room.",
+            quota=limits.quota_bytes,
+            used=used,
+        )
+
+
+def empty(filename: str) -> Problem:
+    """The refusal of a file without bytes."""
+    return Problem("FILE_EMPTY", f"{filename} has no bytes. Choose a file that is not empty.")
+
+
+def too_large(max_bytes: int) -> Problem:
+    """The refusal of a file above the limit."""
+    return Problem(
+        "FILE_TOO_LARGE",
+        f"The file is larger than {max_bytes:,} bytes, the most this server takes. Split it, or"
+        " ask the server's operator to raise DOCMILL_MAX_UPLOAD_BYTES.",
+        max_size=max_bytes,
+    )
+
+
+async def one(connection: Async, statement: bytes, parameters: dict[str, Any]) -> Row | None:
+    """The first row of an answer."""
+    cursor = await connection.execute(statement, parameters)
+    return await cursor.fetchone()
+
+
+async def _complete(connection: Async, received: Received, limits: Limits) -> UUID:
+    """The id of a complete file with these bytes: one that is here already, or ours."""
+    known = await one(connection, STATEMENTS.find_content, {"sha256": received.sha256})
+    if known is not None:
+        if received.file_id is not None:
+            await connection.execute(STATEMENTS.forget_file, {"file_id": received.file_id})
+        return UUID(str(known["id"]))
+    await refuse_over_quota(connection, received.size, limits)
+    file_id = received.file_id or await begin_file(connection)
+    if received.rest:
+        await keep_part(connection, file_id, received.position, received.rest)
+    await connection.execute(
+        STATEMENTS.complete_file,
+        {"file_id": file_id, "sha256": received.sha256, "size": received.size},
+    )
+    return file_id
+
+
+async def _collection(connection: Async, name: str | None) -> UUID | None:
+    if name is None:
+        return None
+    await connection.execute(STATEMENTS.add_collection, {"name": name})
+    row = await one(connection, STATEMENTS.find_collection, {"name": name})
+    return row["id"] if row else None
+
+
+def _existing(row: Row | None, file_id: UUID) -> Existing | None:
+    if row is None:
+        return None
+    return Existing(row["status"], row["file_id"] == file_id, row["passing"])
+
+
+async def _add(connection: Async, offer: _Offer, collection_id: UUID | None) -> UUID:
+    row = await one(
+        connection,
+        STATEMENTS.add_document,
+        {
+            **offer.as_columns(),
+            "collection_id": collection_id,
+            "external_id": offer.document.external_id,
+        },
+    )
+    assert row is not None  # noqa: S101 - as in begin_file
+    await _add_first_job(connection, offer, row["id"], generation=1)
+    return UUID(str(row["id"]))
+
+
+async def _again(connection: Async, decision: Decision, offer: _Offer, document_id: UUID) -> None:
+    """Do with a document that is here what was decided."""
+    match decision:
+        case "refuse":
+            raise Problem(
+                "DUPLICATE",
+                "This document is here already, and on_duplicate is `error`.",
+                document_id=str(document_id),
+            )
+        case "retry":
+            await control.requeue(connection, document_id)
+        case "replace":
+            await _replace(connection, offer, document_id)
+
+
+async def _replace(connection: Async, offer: _Offer, document_id: UUID) -> None:
+    await control.revoke(connection, document_id)
+    row = await one(
+        connection,
+        STATEMENTS.replace_document,
+        {**offer.as_columns(), "document_id": document_id},
+    )
+    if row is None:
+        raise psycopg.errors.ForeignKeyViolation  # deleted at this very moment: look again
+    await _add_first_job(connection, offer, document_id, generation=row["generation"])
+    await control.free(connection, row["former_file_id"])
+
+
+async def _add_first_job(
+    connection: Async, offer: _Offer, document_id: UUID, *, generation: int
+) -> None:
+    await connection.execute(
+        STATEMENTS.add_first_job,
+        {
+            "document_id": document_id,
+            "generation": generation,
+            "priority": PRIORITIES[offer.document.priority],
+            "max_attempts": offer.limits.max_attempts,
+        },
+    )
+    await connection.execute(job_queue.STATEMENTS.wake_workers)
