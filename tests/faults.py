@@ -56,6 +56,12 @@ DOCUMENTS = {
 # These lie on the way only where an embedding service is asked, and two of them where it fails.
 SERVICE_COMMITS = frozenset({"keep_paid", "pause_service", "postpone"})
 SERVICE_FAILS = frozenset({"pause_service", "postpone"})
+# These lie on the ways of resumable uploads and of requests with a key (test_failpoints_uploads).
+UPLOAD_COMMITS = frozenset({
+    "create_upload", "take_upload", "keep_slice", "confirm_slice", "finish_upload", "leave_upload",
+    "end_upload",
+})  # fmt: skip
+KEY_COMMITS = frozenset({"begin_key", "forget_key"})
 # Held by a worker that is dead when the story begins: one can be tried again, one can't.
 OVERDUE, LOST = "overdue.txt", "lost.txt"
 

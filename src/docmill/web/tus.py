@@ -19,7 +19,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from starlette.status import HTTP_412_PRECONDITION_FAILED
+from starlette.status import HTTP_412_PRECONDITION_FAILED, HTTP_500_INTERNAL_SERVER_ERROR
 
 from docmill import digests, uploads
 from docmill.accepting import NewDocument, empty, too_large
@@ -55,8 +55,7 @@ class TusRoute(APIRoute):
             try:
                 response = await handle(request)
             except Exception as error:  # noqa: BLE001 - every one is answered as a problem
-                exists = "upload_id" in request.path_params
-                response = problems.response(_as_tus(problems.from_exception(error), exists=exists))
+                response = problems.response(_as_tus(problems.from_exception(error), request))
             response.headers["Tus-Resumable"] = VERSION
             if response.status_code == HTTP_412_PRECONDITION_FAILED:
                 response.headers["Tus-Version"] = VERSION
@@ -68,9 +67,11 @@ class TusRoute(APIRoute):
 router = APIRouter(route_class=TusRoute)
 
 
-def _as_tus(problem: Problem, *, exists: bool) -> Problem:
+def _as_tus(problem: Problem, request: Request) -> Problem:
     """The refusal that makes a client of tus do the right thing."""
-    if problem.code == "DATABASE_UNAVAILABLE" and exists:
+    exists = "upload_id" in request.path_params
+    passing = problem.code == "DATABASE_UNAVAILABLE" or request.method == "HEAD"
+    if exists and passing and problem.kind.status >= HTTP_500_INTERNAL_SERVER_ERROR:
         return Problem("UPLOAD_LOCKED", problem.detail, retry_after=COME_BACK_SECONDS)
     if problem.code == "DUPLICATE":
         return Problem("UPLOAD_DUPLICATE", problem.detail, **problem.members)
