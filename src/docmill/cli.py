@@ -22,6 +22,7 @@ from docmill.database import Addresses, addresses, connect
 from docmill.errors import SettingError, Unavailable
 from docmill.migrate import EmbeddingModel
 from docmill.postgres_keeper import PostgresKeeper
+from docmill.upload_command import upload
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
@@ -268,5 +269,5 @@ def _print_report(settings: Settings, findings: list[doctor.Finding]) -> None:
         click.echo(f"{mark} {finding.what}: {finding.detail} {finding.remedy}".rstrip())
 
 
-for client_command in COMMANDS:
+for client_command in (upload, *COMMANDS):
     main.add_command(client_command)
