@@ -24,6 +24,15 @@ elif [ -n "$missing" ]; then
   echo "Not here, and some tests want it (Debian and Ubuntu: sudo apt install$missing)." >&2
 fi
 
+# Real clients of resumable uploads, as judges. Their tests skip where there is no Node.
+judges="$(dirname "$0")/../tests/judges"
+if command -v npm >/dev/null 2>&1; then
+  if ! [ "$judges/node_modules" -nt "$judges/package-lock.json" ]; then
+    npm ci --prefix "$judges" --silent --no-audit --no-fund && touch "$judges/node_modules" \
+      || echo "the tests' Node packages could not be installed" >&2
+  fi
+fi
+
 if ! has_browser; then
   echo "The browser tests need Chromium, and none was found. Install it (Debian and Ubuntu:" \
     "sudo apt install chromium; macOS: brew install --cask google-chrome) or name one by CHROMIUM." >&2

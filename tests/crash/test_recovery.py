@@ -10,9 +10,7 @@ import httpx2
 import psutil
 import pytest
 
-from docmill import database, embedded_postgres
-from docmill.database import Sync
-from docmill.embedded_postgres import EmbeddedPostgres
+from restartable_postgres import RestartablePostgres
 from running import Docmill, Started, until
 from witness import long_pdf, outcomes
 
@@ -22,32 +20,22 @@ STEADY = 30
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    server = embedded_postgres.start(tmp_path / "data")
+def postgres(tmp_path: Path) -> Iterator[RestartablePostgres]:
+    server = RestartablePostgres(tmp_path / "data")
     yield server
     server.stop()
 
 
-def connected(url: str) -> Sync:
-    admin = database.connect(url, autocommit=True)
-    admin.execute("select set_config('search_path', 'docmill, extensions', false)")
-    return admin
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
 def test_everybody_waits_for_postgres_and_goes_on_when_it_is_back(
-    postgres: EmbeddedPostgres, tmp_path: Path, how: signal.Signals
+    postgres: RestartablePostgres, how: signal.Signals
 ) -> None:
-    env = {**LEASE, "DOCMILL_DATABASE_URL": postgres.admin_url}
+    env = {**LEASE, "DOCMILL_DATABASE_URL": postgres.url}
     docmill = Docmill(None, "--workers", "2", env=env)
     document_id = docmill.upload("a.pdf", long_pdf(2500))
     until(lambda: docmill.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
 
-    server = psutil.Process(
-        int((tmp_path / "data" / "postgres" / "postmaster.pid").read_text().split()[0])
-    )
-    server.send_signal(how)
-    server.wait(60)
+    postgres.strike(how)
 
     def refused() -> httpx2.Response | None:
         answer = docmill.http.get(f"/documents/{document_id}/status")
@@ -62,24 +50,22 @@ def test_everybody_waits_for_postgres_and_goes_on_when_it_is_back(
     assert docmill.http.get("/healthz").status_code == 200
     assert docmill.http.get("/readyz").status_code == 503
 
-    postgres.stop()
-    back = embedded_postgres.start(tmp_path / "data")
+    postgres.start_again()
     until(lambda: docmill.http.get("/readyz").status_code == 200, "it takes work again")
     answers = [docmill.http.get(f"/documents/{document_id}/status") for _ in range(STEADY)]
     assert {answer.status_code for answer in answers} == {200}
     assert docmill.completed(document_id)["progress"]["parse"]["done"] == 2500
-    with connected(back.admin_url) as admin:
+    with postgres.connected() as admin:
         assert "failed" not in outcomes(admin, "parse") + outcomes(admin, "embed")
     assert docmill.stop() == 0
     assert "Traceback" not in "\n".join(docmill.started.said)
-    back.stop()
 
 
 def test_document_that_kills_its_worker_every_time_fails_and_holds_back_nobody(
-    postgres: EmbeddedPostgres,
+    postgres: RestartablePostgres,
 ) -> None:
     # Only a document of many pages comes to that commit, and there it takes its worker with it.
-    env = {**LEASE, **POISONED, "DOCMILL_DATABASE_URL": postgres.admin_url}
+    env = {**LEASE, **POISONED, "DOCMILL_DATABASE_URL": postgres.url}
     docmill = Docmill(None, "--workers", "1", env=env)
     poison = docmill.upload("poison.pdf", long_pdf(60))
     others = [docmill.upload(f"{n}.txt", f"harmless {n}".encode()) for n in range(10)]
@@ -101,9 +87,9 @@ def burn() -> None:
 
 
 def test_worker_that_gets_hardly_any_processor_time_keeps_its_work(
-    postgres: EmbeddedPostgres,
+    postgres: RestartablePostgres,
 ) -> None:
-    env = {"DOCMILL_DATABASE_URL": postgres.admin_url}
+    env = {"DOCMILL_DATABASE_URL": postgres.url}
     docmill = Docmill(None, "--workers", "0", env=env, ready=False)
     worker, witness = Started("worker", env=env), Started("worker", "--slots", "1", env=env)
     burners = [
@@ -117,7 +103,7 @@ def test_worker_that_gets_hardly_any_processor_time_keeps_its_work(
             psutil.Process(process.process.pid).nice(15)
         document_id = docmill.upload("a.pdf", long_pdf(300))
         docmill.completed(document_id)
-        with connected(postgres.admin_url) as admin:
+        with postgres.connected() as admin:
             assert set(outcomes(admin, "parse") + outcomes(admin, "embed")) == {"succeeded"}
     finally:
         for burner in burners:
