@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from docmill import control, job_queue
 from docmill.database import Async, Row, Statements
+from docmill.disk_reserve import DiskReserve
 from docmill.duplicates import Decision, Existing, decide
 from docmill.errors import Problem
 from docmill.lifecycle import PRIORITIES
@@ -50,11 +51,15 @@ class NewDocument:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the service allows: bytes of one file, bytes of an owner's files, tries of a job."""
+    """What the service allows: bytes of one file, bytes of an owner's files, tries of a job.
+
+    `disk` is the one that the database fills, where that is ours to look at.
+    """
 
     max_bytes: int
     quota_bytes: int | None
     max_attempts: int
+    disk: DiskReserve | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,16 @@ async def accept(
         document_id = row["id"]
         await _again(connection, decision, offer, document_id)
     return Accepted(document_id, OUTCOMES[decision])
+
+
+def refuse_without_room(size: int, limits: Limits) -> None:
+    """Do nothing where the disk has room for so many bytes more.
+
+    Raises:
+        Problem: STORAGE_FULL.
+    """
+    if limits.disk is not None:
+        limits.disk.refuse(size)
 
 
 async def keep_part(connection: Async, file_id: UUID, position: int, part: bytes) -> None:
@@ -197,6 +212,7 @@ async def _complete(connection: Async, received: Received, limits: Limits) -> UU
             await connection.execute(STATEMENTS.forget_file, {"file_id": received.file_id})
         return UUID(str(known["id"]))
     await refuse_over_quota(connection, received.size, limits)
+    refuse_without_room(len(received.rest), limits)
     file_id = received.file_id or await begin_file(connection)
     if received.rest:
         await keep_part(connection, file_id, received.position, received.rest)

@@ -171,6 +171,12 @@ class Settings:
     owner_quota_bytes: int | None = setting(
         byte_count, "How many bytes of files an owner may keep; without it, any number.", None
     )
+    disk_reserve_bytes: int = setting(
+        byte_count,
+        "How much of the disk stays free: with less, the embedded database takes no more files. It"
+        " stops when its disk is full to the last byte.",
+        256 << 20,
+    )
     upload_expiry_seconds: float = setting(
         seconds(60, 31_536_000),
         "How long a resumable upload may be left alone before it is dropped.",

@@ -88,6 +88,7 @@ class IncomingFile:
                 )
 
     async def _keep(self, part: bytes) -> None:
+        accepting.refuse_without_room(len(part), self._limits)
         async with self._database.commit(self._owner, "keep_part") as connection:
             file_id = self._file_id
             if file_id is None:

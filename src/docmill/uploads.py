@@ -69,6 +69,7 @@ class Uploads:
         holder = uuid4()
         async with self.database.commit(owner, "create_upload") as connection:
             await accepting.refuse_over_quota(connection, length or 0, self.limits)
+            accepting.refuse_without_room(length or 0, self.limits)
             file_id = await accepting.begin_file(connection)
             await connection.execute(STATEMENTS.hold_file, {"file_id": file_id})
             row = await one(
@@ -249,6 +250,7 @@ class Slice:
 
     async def _keep(self, part: bytes) -> None:
         """Keep a part; without a checksum to wait for, it is acknowledged with that."""
+        accepting.refuse_without_room(len(part), self._uploads.limits)
         before, place = self.received, self._place
         after = before if self.checksum else place + len(part)
         async with self._uploads.database.commit(self._owner, "keep_slice") as connection:

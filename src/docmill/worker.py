@@ -275,6 +275,7 @@ class Worker:
             self._slots.submit(parser.start)
         self._heartbeat.start()
         self._wakeup.start()
+        log.info("worker %s works on %d jobs at once", self.id, self._settings.slots)
 
     def close(self) -> None:
         """End what `open` started; jobs have been drained before."""

@@ -78,8 +78,8 @@ SCENARIOS = {
     "more than its length": [create(64), patch(0, SOME + b"more"), HEAD],
 }  # fmt: skip
 
-# (scenario, number of the step) -> (docmill's status, the reference's). In all three the protocol, or
-# HTTP, has a status of its own for it, and the reference takes another.
+# (scenario, number of the step) -> (docmill's status, the reference's). In all three
+# the protocol has a status of its own for it, and the reference takes another.
 OTHERWISE = {
     ("no offset", 1): (400, 403),
     ("another content type", 1): (415, 403),

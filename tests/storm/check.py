@@ -18,6 +18,7 @@ EXPECTED = {
     "delete": {204, 404},
     "search": {200},
     "cut off": {400},
+    "slice": {200, 201, 204, 409, 423},
 }
 OUTAGES = {503, 507}
 LIVE = ("queued", "processing")
@@ -25,8 +26,10 @@ LIVE = ("queued", "processing")
 
 def violations(history: History, admin: Sync) -> Iterator[str]:
     """Everything that is not as it must be, once the faults are over and all work has ended."""
+    yield from history.lies
     yield from unexpected_answers(history)
     yield from lost_documents(history, admin)
+    yield from changed_bytes(history, admin)
     yield from versions_that_go_back(history)
     yield from false_statuses(history)
     yield from revived_documents(history)
@@ -42,8 +45,8 @@ def unexpected_answers(history: History) -> Iterator[str]:
             continue
         if exchange.status not in EXPECTED[exchange.action] | OUTAGES:
             yield f"{exchange.action} was answered {exchange.status}: {exchange.body}"
-        if exchange.status == 503 and not exchange.retry_after:
-            yield f"{exchange.action}: a 503 without Retry-After"
+        if exchange.status in {423, 503} and not exchange.retry_after:
+            yield f"{exchange.action}: a {exchange.status} without Retry-After"
 
 
 def lost_documents(history: History, admin: Sync) -> Iterator[str]:
@@ -62,6 +65,20 @@ def lost_documents(history: History, admin: Sync) -> Iterator[str]:
     for exchange in history.exchanges:
         if exchange.status == 404 and exchange.document not in asked:
             yield f"{exchange.action}: {exchange.document} was not found, and nobody deleted it"
+
+
+def changed_bytes(history: History, admin: Sync) -> Iterator[str]:
+    """What is kept of a document is what was sent."""
+    rows = admin.execute(
+        "select d.id::text, encode(f.sha256, 'hex') as sha256, encode(sha256((select string_agg("
+        " p.data, ''::bytea order by p.position) from file_parts p where p.file_id = f.id)), 'hex')"
+        " as kept from documents d join files f on f.id = d.file_id"
+    ).fetchall()
+    kept = {row["id"]: row for row in rows}
+    for exchange in history.exchanges:
+        row = kept.get(exchange.document or "") if exchange.action == "upload" else None
+        if row and not exchange.content == row["sha256"] == row["kept"]:
+            yield f"{exchange.document}: {exchange.content} was sent, {row} is kept"
 
 
 def statuses(history: History) -> dict[str, list[Exchange]]:

@@ -1,9 +1,12 @@
 """Clients: what each uploads, looks at, cancels, retries, deletes and searches, its seed says."""
 
+import base64
+import hashlib
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -33,7 +36,24 @@ KINDS: dict[str, Callable[[str], bytes]] = {
 }
 HOW_OFTEN = (8, 4, 1, 4, 2, 1, 2)
 ACTIONS = {"upload": 4, "status": 14, "cancel": 1, "retry": 1, "reprocess": 1, "delete": 1,
-           "search": 2, "cut off": 1}  # fmt: skip
+           "search": 2, "cut off": 1, "slice": 8}  # fmt: skip
+
+
+TUS = {"Tus-Resumable": "1.0.0"}
+SLICE = {**TUS, "Content-Type": "application/offset+octet-stream"}
+
+
+def hashed(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Slices:
+    """A resumable upload: where it is, what is to be sent, how much was acknowledged."""
+
+    where: str
+    data: bytes
+    acknowledged: int = 0
 
 
 class Client(threading.Thread):
@@ -52,7 +72,9 @@ class Client(threading.Thread):
             "status": self._status,
             "search": self._search,
             "cut off": self._cut_off,
+            "slice": self._slice,
         }
+        self._upload_in_slices: Slices | None = None
 
     def stop(self) -> None:
         self._ended.set()
@@ -73,7 +95,7 @@ class Client(threading.Thread):
         files = {"file": (kind, content(kind, salt))}
         # A collection of one's own: what others sent is no duplicate.
         done = self._ask(
-            "upload", "POST", "/documents", told=f"{kind} {salt}", files=files,
+            "upload", "POST", "/documents", told=hashed(files["file"][1]), files=files,
             data={"collection": f"of client {self.number}"},
         )  # fmt: skip
         if done.document and done.document not in self.documents:
@@ -92,6 +114,63 @@ class Client(threading.Thread):
                 self.documents.remove(document)
         else:
             self._ask(action, "POST", f"/documents/{document}/{action}", document)
+
+    def _slice(self) -> None:
+        """A step of a resumable upload: begin it, or ask how far it is and send some more."""
+        if len(self.documents) >= MOST_DOCUMENTS:
+            return
+        if self._upload_in_slices is None:
+            self._begin_slices()
+        elif self._look_at(self._upload_in_slices):
+            self._send_slice(self._upload_in_slices)
+
+    def _begin_slices(self) -> None:
+        kind = self._rng.choices([*KINDS], HOW_OFTEN)[0]
+        data = content(kind, self._rng.randrange(6))
+        said = {"filename": kind, "collection": f"of client {self.number}"}
+        headers = {
+            **TUS,
+            "Upload-Length": str(len(data)),
+            "Upload-Metadata": ",".join(
+                f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in said.items()
+            ),
+        }
+        done = self._ask("slice", "POST", "/uploads", headers=headers)
+        if done.status == 201 and done.headers:
+            self._upload_in_slices = Slices(done.headers["location"], data)
+
+    def _look_at(self, upload: "Slices") -> bool:
+        done = self._ask("slice", "HEAD", upload.where, headers=TUS)
+        if done.status != 200 or done.headers is None:
+            return False
+        offset = int(done.headers["upload-offset"])
+        if offset < upload.acknowledged:
+            self._history.lies.append(f"{upload.where} was at {upload.acknowledged}, now {offset}")
+        upload.acknowledged = offset
+        return not self._is_finished(upload, done)
+
+    def _send_slice(self, upload: "Slices") -> None:
+        size = self._rng.randrange(1, 1 + max(1000, len(upload.data) // 2))
+        piece = upload.data[upload.acknowledged : upload.acknowledged + size]
+        headers = {**SLICE, "Upload-Offset": str(upload.acknowledged)}
+        done = self._ask("slice", "PATCH", upload.where, headers=headers, content=piece)
+        if done.status == 204 and done.headers:
+            upload.acknowledged = int(done.headers["upload-offset"])
+            self._is_finished(upload, done)
+
+    def _is_finished(self, upload: "Slices", done: Exchange) -> bool:
+        document = (done.headers or {}).get("docmill-document-id")
+        if document is None:
+            return False
+        self._upload_in_slices = None
+        told = Exchange(
+            self.number, done.began, done.ended, "upload", document, 202, None, None,
+            hashed(upload.data),
+        )  # fmt: skip
+        self._history.add(told)
+        if document not in self.documents:
+            self.documents.append(document)
+        return True
 
     def _search(self) -> None:
         self._ask("search", "POST", "/search", json={"query": self._rng.choice(WORDS)})
@@ -121,20 +200,21 @@ class Client(threading.Thread):
         **sent: Any,
     ) -> Exchange:
         began = time.monotonic()
-        status, body, retry_after = None, None, None
+        status, body, retry_after, received = None, None, None, None
         try:
             answer = httpx2.request(
                 method, f"http://127.0.0.1:{self._port}{path}", timeout=TIMEOUT_SECONDS, **sent
             )
             status, retry_after = answer.status_code, answer.headers.get("retry-after")
             body = answer.json() if answer.content else None
+            received = dict(answer.headers)
         except (httpx2.HTTPError, ValueError):
             status = None
         if action == "upload" and body and status in {200, 202}:
             document = body["document_id"]
         done = Exchange(
             self.number, began, time.monotonic(), action, document, status,
-            body if action != "search" else None, retry_after, told,
+            body if action != "search" else None, retry_after, told, received,
         )  # fmt: skip
         self._history.add(done)
         return done

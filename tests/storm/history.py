@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and its answer, with monotonic times; no `status`: no whole answer came."""
+    """A request and its answer, with monotonic times; no `status`: no whole answer came.
+
+    `content` is the SHA-256 of what an upload sent.
+    """
 
     client: int
     began: float
@@ -20,15 +23,20 @@ class Exchange:
     body: dict[str, Any] | None = None
     retry_after: str | None = None
     content: str | None = None
+    headers: dict[str, str] | None = None
 
 
 class History:
-    """Every exchange and every fault, kept in memory and line by line in a file."""
+    """Every exchange and every fault, kept in memory and line by line in a file.
+
+    `lies` are what a client saw at once to be untrue.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.exchanges: list[Exchange] = []
         self.faults: list[tuple[float, str]] = []
+        self.lies: list[str] = []
         self._lock = threading.Lock()
         self._file = path.open("w", encoding="utf-8")
 

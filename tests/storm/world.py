@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -35,8 +36,14 @@ SETTINGS = {
     "DOCMILL_MAX_ATTEMPTS": "100",
 }
 WORKERS = 3
-# A process that is told to end before it could listen ends by the signal; it holds nothing yet.
-STARTING_SECONDS = 5.0
+# What a process says once it listens to signals: one that is told to end before that ends by them,
+# and holds nothing yet.
+LISTENS = ("works on", "docmill serves")
+# libfaketime 0.9.10 sometimes makes a sleep fail whose length it can't express. Nothing else does.
+FAKED_SLEEP = re.compile(
+    r"Traceback \(most recent call last\):\n(?:  .*\n)*"
+    r"    time\.sleep\(.*\n(?: .*\n)?OSError: \[Errno 22\] Invalid argument\n?"
+)
 FAULTS = {
     "worker killed": 5,
     "worker frozen": 3,
@@ -97,10 +104,9 @@ class World:
     def stop(self) -> None:
         for process in [self.api, *self.workers]:
             process.process.send_signal(signal.SIGCONT)
-            was_new = time.monotonic() - process.began < STARTING_SECONDS
             status = process.terminate()
             self.look_at(process)
-            if status != 0 and not was_new:
+            if status != 0 and listened(process):
                 self.defects.append(f"a process ended with {status}: {process.said[-3:]}")
         self.postgres.stop()
         if self._disk:
@@ -108,7 +114,7 @@ class World:
 
     def look_at(self, process: Started) -> None:
         """A traceback in a log is a defect, whatever it did."""
-        text = "\n".join(process.said)
+        text = FAKED_SLEEP.sub("", "\n".join(process.said))
         if "Traceback" in text:
             self.defects.append(text[text.index("Traceback") :][:3000])
 
@@ -171,9 +177,8 @@ class World:
 
     def _drain_worker(self) -> None:
         worker = self._rng.choice(self.workers)
-        was_new = time.monotonic() - worker.began < STARTING_SECONDS
         status = worker.terminate()
-        if status != 0 and not was_new:
+        if status != 0 and listened(worker):
             self.defects.append(f"a drained worker ended with {status}: {worker.said[-5:]}")
 
     def _kill_parser(self) -> None:
@@ -245,6 +250,11 @@ class World:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
+
+
+def listened(process: Started) -> bool:
+    """Whether it had come so far that it listened to signals."""
+    return any(word in line for line in process.said for word in LISTENS)
 
 
 def _mounted(folder: Path) -> Path | None:

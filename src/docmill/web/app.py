@@ -9,12 +9,22 @@ from docmill import __version__
 from docmill.accepting import Limits
 from docmill.config import Settings
 from docmill.database import ApiDatabase
+from docmill.disk_reserve import DiskReserve
 from docmill.embed import Embedder
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
 from docmill.web import documents, health, page, problems, search, tus, upload
 from docmill.web.edge import Edge
 from docmill.web.service import Service
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the settings allow. The disk is ours to look at with the embedded database only."""
+    embedded = settings.database_url is None and settings.api_database_url is None
+    disk = DiskReserve(settings.data_dir, settings.disk_reserve_bytes) if embedded else None
+    return Limits(
+        settings.max_upload_bytes, settings.owner_quota_bytes, settings.max_attempts, disk
+    )
 
 
 def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) -> FastAPI:
@@ -36,7 +46,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
         docs_url=None,  # its pages load scripts from another server
         redoc_url=None,
     )
-    limits = Limits(settings.max_upload_bytes, settings.owner_quota_bytes, settings.max_attempts)
+    limits = limits_of(settings)
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)
     app.state.service = Service(settings, database, embedder, watch, limits, uploads)
     problems.install(app)
