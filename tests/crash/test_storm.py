@@ -104,8 +104,9 @@ def test_checker_sees_work_that_never_ends_and_a_trail_with_a_hole(
 def test_checker_sees_counts_that_do_not_match_what_is_kept(history: History, admin: Sync) -> None:
     made = uploaded(admin)
     admin.execute(
-        "update documents set status = 'completed', serving = 1, pages_done = 1, pages_total = 1,"
-        " chunks_total = 0, completed_at = now() where id = %s",
+        "update documents set status = 'completed', serving = 1, served_file_id = file_id,"
+        " served_filename = filename, pages_done = 1, pages_total = 1, chunks_total = 0,"
+        " completed_at = now() where id = %s",
         [made.document_id],
     )
     assert any("counts (1, 0, 0)" in lie for lie in check.violations(history, admin))
