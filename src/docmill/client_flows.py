@@ -241,19 +241,23 @@ class Sending:
         self._where: str | None = None
         self._offset = 0
         self._document_id: str | None = None
+        self._remembered = False
 
     def run(self) -> Flow[str]:
         """Send it all; returns the document's id."""
         self._fingerprint = yield from self._identify()
-        self._where = self._memory.recall(self._fingerprint)
+        if self._source.size > SLICE_BYTES:
+            self._where = self._memory.recall(self._fingerprint)
         if self._where is not None:
+            self._remembered = True
             yield from self._look()
         try:
             while self._document_id is None:
                 yield from self._step()
         except Unreachable as trouble:
             raise Unreachable(str(trouble), self._offset) from trouble
-        self._memory.forget(self._fingerprint)
+        if self._remembered:
+            self._memory.forget(self._fingerprint)
         return self._document_id
 
     def _step(self) -> Flow[None]:
@@ -287,8 +291,10 @@ class Sending:
         }
         answer = yield from ask(Ask("POST", "/uploads", headers, content))
         self._where = answer.headers["location"]
-        self._memory.remember(self._fingerprint, self._where)
         self._note(answer)
+        if self._document_id is None:
+            self._memory.remember(self._fingerprint, self._where)
+            self._remembered = True
 
     def _look(self) -> Flow[None]:
         """Ask how much is there. An upload that is gone is begun anew."""
