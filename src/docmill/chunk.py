@@ -22,9 +22,14 @@ WINDOW_CHARACTERS = 200_000
 LONGEST_UTF8 = 4  # bytes of one character
 
 FENCE = re.compile(r" {0,3}(```+|~~~+)")
-ATX_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+# Where a title begins and no more: a pattern for its end as well took hours for one line of spaces,
+# and this runs in the worker itself, where nothing ends it.
+ATX_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+")
 SETEXT_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 LONGEST_HEADING = 200
+# The splitter's time grows with the square of a line's length: 10 MB in one line took minutes.
+LONGEST_LINE = 10_000
+WORD_END_WITHIN = 1_000
 
 Headings = tuple[tuple[int, str], ...]
 
@@ -164,10 +169,28 @@ def chunk_window(
 
 def _split(text: str, sizing: ChunkSizing) -> Iterator[tuple[int, str]]:
     splitter = _splitter(sizing)
-    for start, passage in splitter.chunk_indices(text):
-        # The splitter trims ASCII white space only; what is left of the rest is no passage.
-        if passage.strip():
-            yield start, passage
+    for block_start, block in _blocks(text):
+        for start, passage in splitter.chunk_indices(block):
+            # The splitter trims ASCII white space only; what is left of the rest is no passage.
+            if passage.strip():
+                yield block_start + start, passage
+
+
+def _blocks(text: str) -> Iterator[tuple[int, str]]:
+    """The text as a whole, or parted where a line is too long, with the place of each part."""
+    block_start = line_start = 0
+    for line in text.split("\n"):
+        for at in range(LONGEST_LINE, len(line), LONGEST_LINE):
+            end = _word_end(text, line_start + at)
+            yield block_start, text[block_start:end]
+            block_start = end
+        line_start += len(line) + 1
+    yield block_start, text[block_start:]
+
+
+def _word_end(text: str, at: int) -> int:
+    """The end of the last word before a place; the place itself in a word without end."""
+    return text.rfind(" ", at - WORD_END_WITHIN, at) + 1 or at
 
 
 @lru_cache(maxsize=8)
@@ -204,12 +227,19 @@ def _headings(text: str) -> Iterator[tuple[int, int, str]]:
             fence = _fence_after(fence, match[1])
         elif fence is None:
             if match := ATX_HEADING.match(bare):
-                yield start, len(match[1]), match[2]
+                yield start, len(match[1]), _title(bare[match.end() :])
             elif before.strip() and (match := SETEXT_UNDERLINE.match(bare)):
                 yield before_start, 1 if match[1][0] == "=" else 2, before.strip()
         is_text = fence is None and not ATX_HEADING.match(bare)
         before, before_start = (bare, start) if is_text else ("", start)
         start += len(line)
+
+
+def _title(line: str) -> str:
+    """A heading's title without the marks that may close it; `C#` closes nothing."""
+    title = line.rstrip(" \t")
+    bare = title.rstrip("#")
+    return bare.rstrip(" \t") if bare[-1:] in {"", " ", "\t"} else title
 
 
 def _fence_after(fence: str | None, marks: str) -> str | None:

@@ -3,15 +3,18 @@
 import json
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from docmill.chunk import (
+    LONGEST_HEADING,
     PAGE_SEPARATOR,
     WINDOW_CHARACTERS,
     ChunkSizing,
     ChunkState,
     chunk_window,
+    heading_paths,
     windows,
 )
 from docmill.model import Chunk, Page
@@ -109,3 +112,29 @@ def test_long_page_is_cut_where_a_paragraph_ends() -> None:
     cut = list(windows([page]))
     assert len(cut) > 2
     assert all(window[0].text.endswith("\n\n") for window in cut)
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("# Tides", "Tides"),
+        ("  ###\tTides \t##  ", "Tides"),
+        ("# C#", "C#"),
+        ("# #", ""),
+        ("# # ##", "#"),
+        ("# ", ""),
+        ("# a" + " " * 100_000 + "b", "a" + " " * (LONGEST_HEADING - 1)),
+        ("# " + "# " * 50_000 + "b", "# " * (LONGEST_HEADING // 2)),
+    ],
+)
+def test_title_loses_what_closes_it_however_long_the_line(line: str, title: str) -> None:
+    assert [title for _, title in heading_paths(line, ())[-1][1]] == [title]
+
+
+@pytest.mark.parametrize(
+    "text", ["漢" * 300_000, "no end " * 50_000, "[" * 300_000, "👨\u200d" * 90_000]
+)
+def test_line_without_end_is_cut_and_loses_nothing(text: str) -> None:
+    chunks = chunked(pages_of([text]), ChunkSizing())
+    assert "".join(chunk.text for chunk in chunks).replace(" ", "") == text.replace(" ", "")
+    assert all(text[chunk.char_start : chunk.char_end] == chunk.text for chunk in chunks)
