@@ -1,5 +1,6 @@
 """`docmill doctor`: what is configured, what is reachable, what is wrong and how to mend it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from docmill import embed, migrate
 from docmill.config import Settings
 from docmill.database import Addresses, Statements, connect
 from docmill.errors import Failure, Unavailable
+from docmill.parse_process import confinement
 
 WORKERS = Statements("workers")
 SAMPLE = "docmill doctor"
@@ -29,8 +31,25 @@ def examine(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
     yield _checked("database (API role)", lambda: _database(addresses.api))
     yield _checked("database (worker role)", lambda: _database(addresses.worker))
     yield _checked("schema", lambda: _schema(addresses.worker))
+    yield confined(confinement(), sys.platform)
     yield _checked("embedder", lambda: _embedder(settings))
     yield _checked("workers", lambda: _workers(addresses.worker, settings))
+
+
+def confined(taken: dict[str, str], system: str) -> Finding:
+    """What a parser that a hostile file has taken over could not use, and what it could.
+
+    Only Linux can mend what is missing: elsewhere there is nothing to be had.
+    """
+    means = ", ".join(f"{what} ({means})" for what, means in taken.items() if means)
+    left = " and ".join(what for what, means in taken.items() if not means)
+    said = [f"taken away: {means}." if means else "", f"left: {left}." if left else ""]
+    return Finding(
+        "parser confinement",
+        ok=not left or system != "linux",
+        detail=" ".join(filter(None, said)),
+        remedy="Run on Linux 5.13 or later with Landlock and seccomp." if left else "",
+    )
 
 
 def _checked(what: str, look: Callable[[], str]) -> Finding:

@@ -5,26 +5,26 @@ Runs in a child process (`parse_child`), never in a worker: no parser is safe fr
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 from docmill import filetype
 from docmill.archive_check import check_archive
 from docmill.errors import Failure
 from docmill.filetype import NAMES
 from docmill.model import Notice, Opened, Page
+from docmill.parse_mail import parse_mail
 from docmill.parse_office import (
     parse_html,
-    parse_mail,
     parse_office,
     parse_open_document,
     parse_pptx,
 )
 from docmill.parse_pdf import parse_pdf
-from docmill.parse_text import PAGE_CHARACTERS, parse_text
+from docmill.parse_text import parse_text
 
 Parts = Iterator[Page | Notice]
 
-WHOLE: dict[str, Callable[[Path, str], Parts]] = {
+WHOLE: dict[str, Callable[[BinaryIO, str], Parts]] = {
     filetype.DOCX: parse_office,
     filetype.PPTX: parse_pptx,
     filetype.XLSX: parse_office,
@@ -55,19 +55,19 @@ UNSTORABLE = re.compile("[\ud800-\udfff]")  # PostgreSQL's text refuses these, a
 
 
 def parse(
-    path: Path, filename: str, first: int = 1, last: int | None = None
+    file: BinaryIO, filename: str, first: int = 1, last: int | None = None
 ) -> Iterator[Opened | Page | Notice]:
-    """`Opened`, then pages (numbered from 1) and notices of the file at `path`.
+    """`Opened`, then pages (numbered from 1) and notices of an open, seekable file.
 
     `filename` is what its sender called it. The range `first` to `last` counts for PDF only; of
     all else the whole is read. Raises `Failure`: `FILE_UNREADABLE`, `FILE_ENCRYPTED`,
     `TYPE_UNSUPPORTED`, `ARCHIVE_REFUSED`, `OUTPUT_TOO_LARGE`.
     """
-    kind = kind_of(path, filename)
+    kind = kind_of(file, filename)
     if kind == filetype.PDF:
-        parts: Iterator[Opened | Page | Notice] = parse_pdf(path, first, last)
+        parts: Iterator[Opened | Page | Notice] = parse_pdf(file, first, last)
     else:
-        parts = parse_whole(path, kind)
+        parts = parse_whole(file, kind)
     corrected = filetype.correction(kind, filename)
     for part in parts:
         yield storable(part) if isinstance(part, Page) else part
@@ -75,23 +75,21 @@ def parse(
             yield Notice("TYPE_CORRECTED", corrected)
 
 
-def kind_of(path: Path, filename: str) -> str:
+def kind_of(file: BinaryIO, filename: str) -> str:
     """The media type; a zip's directory is checked before anything opens it."""
-    with path.open("rb") as file:
-        head = file.read(filetype.HEAD_BYTES)
-        if not head:
-            raise Failure("FILE_UNREADABLE", "The file is empty.")
-        if filetype.by_magic(head) == filetype.ZIP:
-            check_archive(file)
-        file.seek(0)
-        return filetype.media_type(file, filename)
+    head = file.read(filetype.HEAD_BYTES)
+    if not head:
+        raise Failure("FILE_UNREADABLE", "The file is empty.")
+    if filetype.by_magic(head) == filetype.ZIP:
+        check_archive(file)
+    file.seek(0)
+    return filetype.media_type(file, filename)
 
 
-def parse_whole(path: Path, kind: str) -> Iterator[Opened | Page | Notice]:
+def parse_whole(file: BinaryIO, kind: str) -> Iterator[Opened | Page | Notice]:
     """A file without page ranges, and a notice where it had nothing to search."""
-    parts = parts_of(path, kind)
-    short = kind in WHOLE or path.stat().st_size <= PAGE_CHARACTERS
-    yield Opened(kind, pages=1 if short else None, ranged=False)
+    parts = parts_of(file, kind)
+    yield Opened(kind, pages=None, ranged=False)
     empty = True
     for part in parts:
         empty = empty and not (isinstance(part, Page) and part.text.strip())
@@ -100,12 +98,12 @@ def parse_whole(path: Path, kind: str) -> Iterator[Opened | Page | Notice]:
         yield Notice("NO_TEXT", "Nothing to search was found in this file.")
 
 
-def parts_of(path: Path, kind: str) -> Parts:
+def parts_of(file: BinaryIO, kind: str) -> Parts:
     """What the parser of this kind gives, or why there is no parser."""
     if kind in STREAMED:
-        return parse_text(path)
+        return parse_text(file)
     if kind in WHOLE:
-        return WHOLE[kind](path, kind)
+        return WHOLE[kind](file, kind)
     if kind == filetype.ENCRYPTED_OFFICE:
         raise Failure("FILE_ENCRYPTED", "The office file asks for a password.")
     raise Failure("TYPE_UNSUPPORTED", why_unsupported(kind))

@@ -1,17 +1,20 @@
 """The parser's own process: reads requests, answers with pages, holds nothing worth stealing.
 
-`python -m docmill.parse_child PARENT_PID`. A request is a line of JSON on stdin. An answer is
-frames on a private copy of stdout: kind, page number and length of the body, then the body.
+`python -m docmill.parse_child PARENT_PID`. Its stdin is a socket: a request is a line of JSON, and
+with it comes the file, open. An answer is frames on a private copy of stdout: kind, page number and
+length of the body, then the body.
 
-What a hostile file could use is taken away before it is opened: the network where the system
-allows it, files beyond reading, memory and CPU beyond its share. The process ends with its parent.
+What a hostile file could use is taken away before it is opened: files and network (`confinement`),
+memory and CPU beyond its share. The process ends with its parent.
 """
 
 import ctypes
+import io
 import json
 import math
 import os
 import queue
+import socket
 import sys
 import threading
 import time
@@ -19,30 +22,32 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+from docmill.confinement import confine
 from docmill.errors import Failure
 from docmill.model import Notice, Opened, Page
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 FRAME = Struct(">cII")
 READY, OPENED, PAGE, NOTICE, FAILED, DONE = (bytes([letter]) for letter in b"ROPNFD")
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-CLONE_NEWUSER = 0x10000000  # linux/sched.h
-CLONE_NEWNET = 0x40000000
 SIGKILL = 9
 BYTES_AS_A_PAGE = 64 * 1024
+LONGEST_REQUEST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One file to parse, and what parsing it may use.
+    """What to parse of a file, and what parsing it may use.
 
     `memory_bytes` is on top of what the process has mapped when idle. `cpu_seconds` is for the
     file, `cpu_seconds_per_page` for each page; without pages, 64 KiB of the file count as one.
     """
 
-    path: str
     filename: str
     first: int
     last: int | None
@@ -94,23 +99,27 @@ def unframe(kind: bytes, number: int, body: bytes) -> Opened | Page | Notice | F
 
 def main() -> None:
     """Serve requests until the parent is gone."""
-    end_with_parent(int(sys.argv[1]))
     answers = private_stdout()
-    leave_network()
-    requests = read_requests()
     import docmill.parse  # noqa: F401, PLC0415 - the parent knows the frames without the parsers
 
-    silence()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    limits = Limits()
+    confine()
+    end_with_parent(int(sys.argv[1]))  # only now: who becomes another user forgets it
+    silence(nowhere)
+    requests = read_requests()
     send(answers, FRAME.pack(READY, 0, 0))
     while True:
-        serve(Request(**json.loads(requests.get())), answers)
+        line, descriptor = requests.get()
+        serve(Request(**json.loads(line)), OpenFile(descriptor), limits, answers)
 
 
-def serve(request: Request, answers: BinaryIO) -> None:
+def serve(request: Request, opened: "OpenFile", limits: "Limits", answers: BinaryIO) -> None:
     """One request, answered to the end: `DONE` or a failure."""
     try:
-        for part in parts(request):
-            send(answers, frame(part))
+        with io.BufferedReader(opened) as file:
+            for part in parts(request, file, limits):
+                send(answers, frame(part))
         send(answers, FRAME.pack(DONE, 0, 0))
     except Failure as failure:
         send(answers, frame(failure))
@@ -122,17 +131,17 @@ def serve(request: Request, answers: BinaryIO) -> None:
         send(answers, frame(Failure("INTERNAL", f"{type(error).__name__}: {error}.")))
 
 
-def parts(request: Request) -> Iterator[Opened | Page | Notice]:
+def parts(request: Request, file: BinaryIO, limits: "Limits") -> Iterator[Opened | Page | Notice]:
     """The parse, under its limits. How many pages it may take is known once it is open."""
     from docmill.parse import parse  # noqa: PLC0415 - as in main
 
-    path = Path(request.path)
-    limit_process(request.memory_bytes)
-    limit_cpu(request, path.stat().st_size / BYTES_AS_A_PAGE)
-    for part in parse(path, request.filename, request.first, request.last):
+    limits.allow_memory(request.memory_bytes)
+    limits.allow_cpu(request, file.seek(0, io.SEEK_END) / BYTES_AS_A_PAGE)
+    file.seek(0)
+    for part in parse(file, request.filename, request.first, request.last):
         if isinstance(part, Opened) and part.ranged and part.pages is not None:
             last = part.pages if request.last is None else min(request.last, part.pages)
-            limit_cpu(request, max(0, last - request.first + 1))
+            limits.allow_cpu(request, max(0, last - request.first + 1))
         yield part
 
 
@@ -140,6 +149,45 @@ def send(answers: BinaryIO, data: bytes) -> None:
     """Each part at once: the parent reads progress and life from it."""
     answers.write(data)
     answers.flush()
+
+
+class OpenFile(io.RawIOBase):
+    """A file that came open over a socket, with a position of its own.
+
+    The ranges of one document are read from one open file by several processes at once, and the
+    kernel keeps one position for all of them.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._position = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position; returns the new one."""
+        size = os.fstat(self._descriptor).st_size
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Read on from the position."""
+        read = os.preadv(self._descriptor, [buffer], self._position)
+        self._position += read
+        return read
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 # what the process may do -----------------------------------------------------------------
@@ -163,65 +211,67 @@ def private_stdout() -> BinaryIO:
     return os.fdopen(private, "wb")
 
 
-def leave_network() -> None:
-    """Move into an empty network namespace where the system lets us; a document can't phone home.
-
-    Without privileges it takes a user namespace of its own, which some systems forbid: then the
-    parsers' settings alone keep them from the network. Must run before the first thread starts.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if libc.unshare(CLONE_NEWNET) != 0:
-            libc.unshare(CLONE_NEWUSER | CLONE_NEWNET)
-
-
-def read_requests() -> queue.SimpleQueue[bytes]:
-    """Lines of stdin, read beside the work, so that its end is seen in the middle of a document."""
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+def read_requests() -> "queue.SimpleQueue[tuple[bytes, int]]":
+    """Lines and open files of stdin, read beside the work: its end is seen within a document."""
+    requests: queue.SimpleQueue[tuple[bytes, int]] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin.buffer:
-            lines.put(line)
+        stdin = socket.socket(fileno=0)
+        while request := receive(stdin):
+            requests.put(request)
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    return lines
+    return requests
 
 
-def silence() -> None:
+def receive(stdin: socket.socket) -> tuple[bytes, int] | None:
+    """The next request's line and file; None at the end."""
+    line, descriptors = b"", []
+    while not line.endswith(b"\n"):
+        data, received, _, _ = socket.recv_fds(stdin, LONGEST_REQUEST, 1)
+        if not data:
+            return None
+        line += data
+        descriptors += received
+    return line, descriptors[0]
+
+
+def silence(nowhere: int) -> None:
     """No file can fill the parent's log. Until here, a failed import could be read there."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     os.close(nowhere)
 
 
-def limit_process(memory_bytes: int) -> None:
-    """No core dump, no written file, and no more address space than what is mapped plus this."""
-    import resource  # noqa: PLC0415 - absent on Windows, where the parent's watch is all there is
+class Limits:
+    """What the kernel holds this process to. Opened before files by path are given up."""
 
-    set_soft(resource.RLIMIT_CORE, 0)
-    set_soft(resource.RLIMIT_FSIZE, 0)
-    if sys.platform == "linux":
-        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        set_soft(resource.RLIMIT_AS, mapped + memory_bytes)
+    def __init__(self) -> None:
+        import resource  # noqa: PLC0415 - absent on Windows, where the parent's watch is all there is
 
+        self._resource = resource
+        self._memory = Path("/proc/self/statm").open("rb") if sys.platform == "linux" else None  # noqa: SIM115
+        for never in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+            resource.setrlimit(never, (0, 0))
 
-def limit_cpu(request: Request, pages: float) -> None:
-    """SIGXCPU when this request has used its share, counted from now."""
-    import resource  # noqa: PLC0415 - as above
+    def allow_memory(self, size: int) -> None:
+        """No more address space than what is mapped now plus this, in bytes."""
+        if self._memory:
+            self._memory.seek(0)
+            mapped = int(self._memory.read().split()[0]) * self._resource.getpagesize()
+            self._set_soft(self._resource.RLIMIT_AS, mapped + size)
 
-    share = request.cpu_seconds + request.cpu_seconds_per_page * pages
-    set_soft(resource.RLIMIT_CPU, math.ceil(time.process_time() + share))
+    def allow_cpu(self, request: Request, pages: float) -> None:
+        """SIGXCPU when this request has used its share, counted from now."""
+        share = request.cpu_seconds + request.cpu_seconds_per_page * pages
+        self._set_soft(self._resource.RLIMIT_CPU, math.ceil(time.process_time() + share))
 
-
-def set_soft(which: int, value: int) -> None:
-    """Only the soft limit, as far as the hard one allows: the next request gets its own."""
-    import resource  # noqa: PLC0415 - as above
-
-    _, hard = resource.getrlimit(which)
-    soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(which, (soft, hard))
+    def _set_soft(self, which: int, value: int) -> None:
+        """Only the soft limit, as far as the hard one allows: the next request gets its own."""
+        _, hard = self._resource.getrlimit(which)
+        soft = value if hard == self._resource.RLIM_INFINITY else min(value, hard)
+        self._resource.setrlimit(which, (soft, hard))
 
 
 if __name__ == "__main__":

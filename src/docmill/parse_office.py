@@ -1,4 +1,4 @@
-"""Office files, HTML, EPUB, mails and notebooks by kreuzberg, as markdown; ODP by ourselves.
+"""Office files, HTML, EPUB and notebooks by kreuzberg, as markdown; ODP by ourselves.
 
 No OCR, no cache, one thread. Its own security limits stopped nothing when they were tried, so
 `archive_check` stands before it and the limits of the child process behind it.
@@ -10,8 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 from xml.parsers import expat
 
 import kreuzberg
@@ -28,7 +27,6 @@ CONFIG = kreuzberg.ExtractionConfig(
     concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
 )
 MESSAGE_CHARACTERS = 200
-NAMES_TOLD = 5
 
 # Never looks for the end of the head inside a script, which may write one.
 HEAD = re.compile(
@@ -42,26 +40,15 @@ SLIDE = re.compile(r"ppt/(slides|slideLayouts|slideMasters|notesSlides)/[^/]+\.x
 PICTURE = re.compile(rb"<p:pic[\s>].*?</p:pic>", re.DOTALL)
 
 
-def parse_office(path: Path, kind: str) -> Iterator[Page | Notice]:
+def parse_office(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
     """One page of markdown, then notices about what could not be read."""
-    result = extract(path, kind)
+    result = extract(file, kind)
     yield from told(result.content, result)
 
 
-def parse_mail(path: Path, kind: str) -> Iterator[Page | Notice]:
-    """A mail, with the text of what is attached below it."""
-    result = extract(path, kind)
-    attached = dict(attachments(result))
-    parts = [result.content, *(f"# {name}\n\n{text}" for name, text in attached.items())]
-    yield from told("\n\n".join(part.strip("\n") for part in parts))
-    missing = [name for name in result.metadata.get("attachments") or [] if name not in attached]
-    if missing:
-        yield Notice("PARTS_SKIPPED", f"Attachments without readable text: {listed(missing)}.")
-
-
-def parse_html(path: Path, kind: str) -> Iterator[Page | Notice]:
+def parse_html(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
     """The body as markdown, below the title. Decoded here: kreuzberg takes all for UTF-8."""
-    source, encoding = decode(path.read_bytes())
+    source, encoding = decode(whole(file))
     title, body = without_head(source)
     result = extract(body.encode("utf-8", errors="replace"), kind)
     text = result.content
@@ -71,25 +58,25 @@ def parse_html(path: Path, kind: str) -> Iterator[Page | Notice]:
     yield from notices(encoding, replaced=False)
 
 
-def parse_pptx(path: Path, kind: str) -> Iterator[Page | Notice]:
+def parse_pptx(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
     """A presentation. One picture without data makes kreuzberg refuse it; then without pictures."""
     try:
-        result = extract(path, kind)
+        result = extract(file, kind)
     except Failure as failure:
         if "Image" not in failure.detail:
             raise
-        result = extract(without_pictures(path), kind)
+        result = extract(without_pictures(file), kind)
     yield from told(result.content, result)
 
 
-def parse_open_document(path: Path, kind: str) -> Iterator[Page | Notice]:
+def parse_open_document(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
     """OpenDocument by kreuzberg; presentations, which it has no reader for, by ourselves."""
-    with reading(filetype.NAMES[kind]), zipfile.ZipFile(path) as archive:
+    with reading(filetype.NAMES[kind]), zipfile.ZipFile(file) as archive:
         if b"encryption-data" in archive.read("META-INF/manifest.xml"):
             raise Failure("FILE_ENCRYPTED", "The OpenDocument file asks for a password.")
         text = read_presentation(archive.read("content.xml")) if kind == filetype.ODP else None
     if text is None:
-        yield from parse_office(path, kind)
+        yield from parse_office(file, kind)
     else:
         yield from told(text)
 
@@ -103,12 +90,17 @@ def told(text: str, result: kreuzberg.ExtractionResult | None = None) -> Iterato
         yield Notice("PARTS_SKIPPED", f"{str(warning.message)[:MESSAGE_CHARACTERS]}.")
 
 
-def extract(source: Path | bytes, kind: str) -> kreuzberg.ExtractionResult:
-    """What kreuzberg finds in a file of this media type, whatever the file is called."""
+def extract(source: BinaryIO | bytes, kind: str) -> kreuzberg.ExtractionResult:
+    """What kreuzberg finds in a file of this media type."""
+    data = source if isinstance(source, bytes) else whole(source)
     with reading(filetype.NAMES[kind]):
-        if isinstance(source, Path):
-            return kreuzberg.extract_file_sync(str(source), kind, config=CONFIG)
-        return kreuzberg.extract_bytes_sync(source, kind, config=CONFIG)
+        return kreuzberg.extract_bytes_sync(data, kind, config=CONFIG)
+
+
+def whole(file: BinaryIO) -> bytes:
+    """All bytes of a file."""
+    file.seek(0)
+    return file.read()
 
 
 @contextmanager
@@ -130,30 +122,6 @@ def reading(name: str) -> Iterator[None]:
         raise Failure(code, f"As {name} it can't be read ({said}).") from error
 
 
-# mail ------------------------------------------------------------------------------------
-
-
-def attachments(result: kreuzberg.ExtractionResult) -> Iterator[tuple[str, str]]:
-    """Name and text of each attachment that has text.
-
-    A nested mail comes twice, read (`nested_message_0.eml`) and raw (`attachment_0`).
-    """
-    children: list[dict[str, Any]] = result.children or []
-    for child in children:
-        raw = re.fullmatch(r"attachment_\d+", child["path"])
-        if raw or child["mime_type"].startswith("image/"):
-            continue
-        if text := child["result"].content.strip():
-            yield child["path"], text
-
-
-def listed(names: list[str]) -> str:
-    """Some names, and how many there are besides."""
-    more = len(names) - NAMES_TOLD
-    told_names = ", ".join(name[:MESSAGE_CHARACTERS] for name in names[:NAMES_TOLD])
-    return f"{told_names} and {more} more" if more > 0 else told_names
-
-
 # HTML ------------------------------------------------------------------------------------
 
 
@@ -170,10 +138,10 @@ def without_head(source: str) -> tuple[str, str]:
 # pptx ------------------------------------------------------------------------------------
 
 
-def without_pictures(path: Path) -> bytes:
+def without_pictures(file: BinaryIO) -> bytes:
     """The presentation without picture shapes; they hold no text."""
     rebuilt = io.BytesIO()
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(rebuilt, "w") as target:
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(rebuilt, "w") as target:
         for entry in source.infolist():
             data = source.read(entry)
             if SLIDE.fullmatch(entry.filename):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from typing import BinaryIO
 
 import pypdfium2  # type: ignore[import-untyped]
 from pypdfium2.raw import FPDF_ERR_PASSWORD  # type: ignore[import-untyped]
@@ -19,13 +19,13 @@ BROKEN_WORD = re.compile("[\x02\ufffe](?=[a-zß-öø-ÿ])")
 BROKEN_HYPHEN = re.compile("[\x02\ufffe]")
 
 
-def parse_pdf(path: Path, first: int, last: int | None) -> Iterator[Opened | Page | Notice]:
+def parse_pdf(file: BinaryIO, first: int, last: int | None) -> Iterator[Opened | Page | Notice]:
     """`Opened`, then the pages `first` to `last` (from 1, both included; None is the end).
 
     Raises `FILE_ENCRYPTED`, `FILE_UNREADABLE`, `OUTPUT_TOO_LARGE` (more than 100,000 pages).
     PDFium is not thread-safe: one user per process.
     """
-    with closing(open_document(path)) as document:
+    with closing(open_document(file)) as document:
         total = len(document)
         if total > MAX_PAGES:
             raise Failure("OUTPUT_TOO_LARGE", f"It has {total:,} pages, {MAX_PAGES:,} are allowed.")
@@ -34,10 +34,10 @@ def parse_pdf(path: Path, first: int, last: int | None) -> Iterator[Opened | Pag
             yield from read_page(document, number)
 
 
-def open_document(path: Path) -> pypdfium2.PdfDocument:
+def open_document(file: BinaryIO) -> pypdfium2.PdfDocument:
     """The document, or why there is none."""
     try:
-        return pypdfium2.PdfDocument(path)
+        return pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
         if error.err_code == FPDF_ERR_PASSWORD:
             raise Failure("FILE_ENCRYPTED", "The PDF asks for a password.") from error

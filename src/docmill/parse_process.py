@@ -5,9 +5,11 @@ none of them runs in the worker, and whatever a file does to its parser becomes 
 that file.
 """
 
+import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -24,6 +27,7 @@ from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
 from docmill.parse_child import DONE, FRAME, Request, unframe
 
+CHILD = "docmill.parse_child"
 TICK_SECONDS = 0.1  # how soon a stop is heard, and how often memory is looked at
 READ_BYTES = 1 << 20
 EXIT_SECONDS = 5.0
@@ -35,6 +39,9 @@ MEMORY_SIGNALS = {  # how allocators, Rust and the kernel end a process without 
     signal.SIGSEGV,
     signal.SIGTRAP,
 }
+# kreuzberg unpacks a library below the folder for temporary files and loads it from there, or what
+# somebody else has put there. docmill reads PDF by a library of its own.
+NO_FOLDER = "/dev/null"
 KEPT_ENVIRONMENT = {"LD_LIBRARY_PATH", "TZ"}
 
 
@@ -87,9 +94,11 @@ class ParseProcess:
         self._child = None
 
     def parse(
-        self, path: Path, filename: str, *, first: int, last: int | None, stop: threading.Event
+        self, file: IO[bytes], filename: str, *, first: int, last: int | None, stop: threading.Event
     ) -> Iterator[Opened | Page | Notice]:
-        """What `docmill.parse.parse` gives for the file, part by part as it comes.
+        """What `docmill.parse.parse` gives for an open file, part by part as it comes.
+
+        The child gets the file's descriptor and no path; the file's position is left alone.
 
         Raises `Failure` as that does, or with `PARSER_DIED`, `PARSER_OUT_OF_MEMORY`,
         `PARSER_TIMEOUT`, `PARSER_STALLED`, `OUTPUT_TOO_LARGE`; `Stopped` soon after `stop` is set.
@@ -98,7 +107,7 @@ class ParseProcess:
         child = self._ready_child()
         watch = Watch(self.limits, child, stop, page=first)
         try:
-            child.ask(self._request(path, filename, first, last))
+            child.ask(self._request(filename, first, last), file.fileno())
             while not child.idle:
                 match child.receive(watch):
                     case Failure() as failure:
@@ -109,10 +118,9 @@ class ParseProcess:
         finally:
             self._settle(child)
 
-    def _request(self, path: Path, filename: str, first: int, last: int | None) -> Request:
+    def _request(self, filename: str, first: int, last: int | None) -> Request:
         limits = self.limits
         return Request(
-            str(path.absolute()),
             filename,
             first,
             last,
@@ -142,32 +150,33 @@ class ParseProcess:
 
 
 class Child:
-    """The process and the pipes to it. `idle` says that it owes no answer."""
+    """The process, the socket to it and the pipe from it. `idle` says that it owes no answer."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "docmill.parse_child", str(os.getpid())],
-            stdin=subprocess.PIPE,
+        self.requests, stdin = socket.socketpair()
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-P", "-m", CHILD, str(os.getpid())],
+            stdin=stdin.fileno(),
             stdout=subprocess.PIPE,
             env=child_environment(),
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the worker, which lets the document end
             bufsize=0,
         )
-        assert self.process.stdin  # noqa: S101 - for the type checker: both are pipes
-        assert self.process.stdout  # noqa: S101 - as above
-        self.requests, self.answers = self.process.stdin, self.process.stdout
+        stdin.close()
+        assert self.process.stdout  # noqa: S101 - for the type checker: it is a pipe
+        self.answers = self.process.stdout
         self.poll = select.poll()
         self.poll.register(self.answers, select.POLLIN)
         self.buffer = bytearray()
         self.idle = True
         self.served = 0
 
-    def ask(self, request: Request) -> None:
-        """Send a request. A child that died meanwhile is met by `receive`."""
+    def ask(self, request: Request, file: int) -> None:
+        """Send a request and its file. A child that died meanwhile is met by `receive`."""
         self.idle = False
         with suppress(BrokenPipeError):
-            self.requests.write(request.as_line())
+            socket.send_fds(self.requests, [request.as_line()], [file])
 
     def receive(self, watch: "Watch") -> Opened | Page | Notice | Failure | None:
         """The next part of the answer; None for a mark. Raises what the watch decides."""
@@ -323,12 +332,21 @@ class Watch:
         return f" on page {self.page}" if self.ranged else ""
 
 
+def confinement() -> dict[str, str]:
+    """What a child gives up before it reads a file: what by which means, empty where by none."""
+    command = [sys.executable, "-P", "-m", "docmill.confinement"]
+    said = subprocess.check_output(command, env=child_environment(), cwd="/")
+    taken: dict[str, str] = json.loads(said)
+    return taken
+
+
 def child_environment() -> dict[str, str]:
     """No settings, no secrets, one thread per library."""
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT & os.environ.keys()}
     return kept | {
         "PYTHONPATH": str(Path(docmill.__file__).parents[1]),
         "LC_ALL": "C.UTF-8",
+        "TMPDIR": NO_FOLDER,
         "MALLOC_ARENA_MAX": "2",
         "OMP_NUM_THREADS": "1",
         "RAYON_NUM_THREADS": "1",

@@ -165,9 +165,9 @@ def run(place: Workplace, work: Work) -> Following | None:
     """
     reading = Reading(place, work.job)
     first, last = pages_to_read(work.job)
-    with place.spool.file(work.job.file_id) as path:
+    with place.spool.file(work.job.file_id) as file:
         for event in place.parser.parse(
-            path, work.job.filename, first=first, last=last, stop=work.stop
+            file, work.job.filename, first=first, last=last, stop=work.stop
         ):
             reading.take(event)
     work.go_on()

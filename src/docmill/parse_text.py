@@ -7,8 +7,8 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
 
 import charset_normalizer
 
@@ -48,12 +48,12 @@ class Encoding(NamedTuple):
 UTF8 = Encoding("utf-8", guessed=False)  # checked to the last byte
 
 
-def parse_text(path: Path) -> Iterator[Page | Notice]:
+def parse_text(file: BinaryIO) -> Iterator[Page | Notice]:
     """The pages of a text file: one up to 100,000 characters, else cut at ends of paragraphs."""
-    encoding = encoding_of(path)
+    encoding = encoding_of(file)
     replaced = False
-    with path.open(encoding=encoding.codec, errors="replace") as file:
-        for number, text in enumerate(cut(file), start=1):
+    with decoding(file, encoding) as characters:
+        for number, text in enumerate(cut(characters), start=1):
             replaced = replaced or "\ufffd" in text
             yield Page(number, text)
     yield from notices(encoding, replaced=replaced and encoding != UTF8)
@@ -67,6 +67,17 @@ def notices(encoding: Encoding, *, replaced: bool) -> Iterator[Notice]:
         yield Notice(
             "CONTENT_REPLACED", f"Some bytes are not {encoding.codec} and were replaced by \ufffd."
         )
+
+
+@contextmanager
+def decoding(file: BinaryIO, encoding: Encoding) -> Iterator[io.TextIOWrapper]:
+    """The characters of a file, from its beginning, with line feeds as line ends."""
+    file.seek(0)
+    characters = io.TextIOWrapper(file, encoding.codec, errors="replace")
+    try:
+        yield characters
+    finally:
+        characters.detach()
 
 
 def cut(file: io.TextIOBase) -> Iterator[str]:
@@ -107,21 +118,21 @@ def encoding_of_bytes(data: bytes) -> Encoding:
     return UTF8
 
 
-def encoding_of(path: Path) -> Encoding:
+def encoding_of(file: BinaryIO) -> Encoding:
     """What a byte order mark says, else UTF-8 where the whole file is, else a guess.
 
     The guess looks around the first place that is not UTF-8.
     """
-    with path.open("rb") as file:
-        if marked := by_bom(file.read(4)):
-            return marked
-        file.seek(0)
-        wrong = first_byte_that_is_not_utf8(file)
-        if wrong is None:
-            return UTF8
-        start = max(0, wrong - SAMPLE_BYTES // 2)
-        file.seek(start)
-        return guess(sample(file.read(SAMPLE_BYTES), wrong - start))
+    file.seek(0)
+    if marked := by_bom(file.read(4)):
+        return marked
+    file.seek(0)
+    wrong = first_byte_that_is_not_utf8(file)
+    if wrong is None:
+        return UTF8
+    start = max(0, wrong - SAMPLE_BYTES // 2)
+    file.seek(start)
+    return guess(sample(file.read(SAMPLE_BYTES), wrong - start))
 
 
 def by_bom(head: bytes) -> Encoding | None:
@@ -131,7 +142,7 @@ def by_bom(head: bytes) -> Encoding | None:
     )
 
 
-def first_byte_that_is_not_utf8(file: io.BufferedIOBase) -> int | None:
+def first_byte_that_is_not_utf8(file: BinaryIO) -> int | None:
     """The place of the first block with a byte that is no UTF-8, else None."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     place = 0

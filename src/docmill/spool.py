@@ -1,71 +1,80 @@
-"""Local copies of the files that parsers read: a parser opens a path and knows no database.
+"""Local copies of the files that parsers read: a parser gets an open file and knows no database.
 
 A copy is kept for a while after its use, because the page ranges of one document are jobs of their
-own and usually come to the same worker.
+own and usually come to the same worker. It has no name, so nothing is left of it however the worker
+ends.
 """
 
-import logging
-import shutil
 import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from typing import IO
 from uuid import UUID
 
 from docmill import documents
 from docmill.database import WorkerDatabase
 
-log = logging.getLogger(__name__)
-
 COPIES_KEPT = 2
 
 
+class Copy:
+    """A file's bytes on this machine, whole once `filled`; `users` read it now."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="docmill-")  # noqa: SIM115 - the spool closes it
+        self.filling = threading.Lock()
+        self.filled = False
+        self.users = 0
+
+
 class Spool:
-    """A private folder with the files in use and the few last used, for all threads of a worker."""
+    """The files in use and the few last used, for all threads of a worker."""
 
     def __init__(self, database: WorkerDatabase) -> None:
         self._database = database
-        self._folder = Path(tempfile.mkdtemp(prefix="docmill-spool-"))
         self._lock = threading.Lock()
-        self._copies: OrderedDict[UUID, threading.Lock] = OrderedDict()
-        self._users: dict[UUID, int] = {}
+        self._copies: OrderedDict[UUID, Copy] = OrderedDict()
 
     @contextmanager
-    def file(self, file_id: UUID) -> Iterator[Path]:
-        """The path of a local copy, there until the block ends."""
-        path = self._folder / file_id.hex
-        with self._lock:
-            filling = self._copies.setdefault(file_id, threading.Lock())
-            self._copies.move_to_end(file_id)
-            self._users[file_id] = self._users.get(file_id, 0) + 1
+    def file(self, file_id: UUID) -> Iterator[IO[bytes]]:
+        """A local copy, open until the block ends. Others use it too: leave its position alone."""
+        copy = self._take(file_id)
         try:
-            with filling:
-                if not path.exists():
-                    self._fill(path, file_id)
-            yield path
+            with copy.filling:
+                if not copy.filled:
+                    self._fill(copy, file_id)
+            yield copy.file
         finally:
-            self._leave(file_id)
+            self._leave(copy)
 
     def close(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Let go of all copies."""
+        for copy in self._copies.values():
+            copy.file.close()
+        self._copies.clear()
 
-    def _fill(self, path: Path, file_id: UUID) -> None:
-        """Write under another name first, so that a path that exists is a whole file."""
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as copy:
-            for part in documents.read_file(self._database, file_id):
-                copy.write(part)
-        partial.rename(path)
-
-    def _leave(self, file_id: UUID) -> None:
+    def _take(self, file_id: UUID) -> Copy:
         with self._lock:
-            self._users[file_id] -= 1
-            unused = [copy for copy in self._copies if not self._users.get(copy)]
-            for copy in unused[: max(0, len(self._copies) - COPIES_KEPT)]:
-                del self._copies[copy]
-                self._users.pop(copy, None)
-                with suppress(FileNotFoundError):
-                    (self._folder / copy.hex).unlink()
+            if file_id not in self._copies:
+                self._copies[file_id] = Copy()
+            self._copies.move_to_end(file_id)
+            copy = self._copies[file_id]
+            copy.users += 1
+            return copy
+
+    def _fill(self, copy: Copy, file_id: UUID) -> None:
+        copy.file.seek(0)
+        copy.file.truncate()  # a try before this one may have failed half-way
+        for part in documents.read_file(self._database, file_id):
+            copy.file.write(part)
+        copy.file.flush()
+        copy.filled = True
+
+    def _leave(self, copy: Copy) -> None:
+        with self._lock:
+            copy.users -= 1
+            unused = [key for key, kept in self._copies.items() if not kept.users]
+            for key in unused[: max(0, len(self._copies) - COPIES_KEPT)]:
+                self._copies.pop(key).file.close()

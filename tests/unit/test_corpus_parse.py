@@ -77,8 +77,9 @@ def parser() -> Iterator[ParseProcess]:
 
 
 def text_of(parser: ParseProcess, path: Path) -> str:
-    parts = parser.parse(path, path.name, first=1, last=None, stop=threading.Event())
-    return "\n\n".join(part.text for part in parts if isinstance(part, Page))
+    with path.open("rb") as file:
+        parts = parser.parse(file, path.name, first=1, last=None, stop=threading.Event())
+        return "\n\n".join(part.text for part in parts if isinstance(part, Page))
 
 
 def test_the_readme_was_understood() -> None:

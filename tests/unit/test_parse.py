@@ -1,8 +1,9 @@
 import io
 import struct
+import tempfile
+import threading
 import zipfile
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -11,6 +12,7 @@ from docmill import archive_check, filetype
 from docmill.errors import FAILURES, WARNINGS, Failure
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
+from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.parse_text import PAGE_CHARACTERS
 from made_files import docx, open_document, pdf, pdf_of, zip_of, zipped
 
@@ -24,11 +26,9 @@ class Read(Protocol):
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Read:
+def read() -> Read:
     def read(content: bytes, name: str, first: int = 1, last: int | None = None) -> Parts:
-        path = tmp_path / "upload"
-        path.write_bytes(content)
-        return list(parse(path, name, first, last))
+        return list(parse(io.BytesIO(content), name, first, last))
 
     return read
 
@@ -128,7 +128,7 @@ def test_text_is_decoded_by_mark_by_utf8_or_by_guess(
 ) -> None:
     parts = read(content, "a.txt")
 
-    assert parts[0] == Opened(filetype.TEXT, pages=1, ranged=False)
+    assert parts[0] == Opened(filetype.TEXT, pages=None, ranged=False)
     assert pages(parts) == [(1, "Tide table: Größe, 5 €")]
     assert codes(parts) == said
 
@@ -196,7 +196,7 @@ def test_empty_file_is_unreadable(read: Read) -> None:
 def test_docx_is_one_page_and_ignores_the_range(read: Read) -> None:
     parts = read(docx("The ferry leaves", "at nine"), "a.docx", 5, 9)
 
-    assert parts[0] == Opened(filetype.DOCX, pages=1, ranged=False)
+    assert parts[0] == Opened(filetype.DOCX, pages=None, ranged=False)
     assert [number for number, _ in pages(parts)] == [1]
     assert "The ferry leaves\n\nat nine" in text(parts)
 
@@ -217,7 +217,7 @@ def test_html_in_another_encoding_is_decoded(read: Read) -> None:
     assert codes(parts) == [("ENCODING_GUESSED", None)]
 
 
-def test_mail_carries_the_text_of_its_attachments(read: Read) -> None:
+def mail_with_attachments() -> bytes:
     inner = EmailMessage()
     inner["Subject"] = "Older"
     inner.set_content("the older letter")
@@ -226,14 +226,25 @@ def test_mail_carries_the_text_of_its_attachments(read: Read) -> None:
     mail.set_content("a new bolt rope")
     mail.add_attachment(inner)
     mail.add_attachment(pdf("measures of the mizzen"), "application", "pdf", filename="m.pdf")
+    mail.add_attachment(pdf("measures of the jib"), "application", "pdf", filename="m.pdf")
+    mail.add_attachment(pdf("cut")[:99], "application", "pdf", filename="half.pdf")
     mail.add_attachment(b"\0\1\2" * 9, "application", "octet-stream", filename="x.bin")
+    return mail.as_bytes()
 
-    parts = read(mail.as_bytes(), "a.eml")
 
-    for phrase in ("a new bolt rope", "the older letter", "# m.pdf", "measures of the mizzen"):
+def test_mail_carries_the_text_of_its_attachments() -> None:
+    """In the child: it has no folder for a library that kreuzberg would read PDFs with."""
+    parser = ParseProcess(ParseLimits())
+    with tempfile.TemporaryFile() as file:
+        file.write(mail_with_attachments())
+        file.flush()
+        parts = list(parser.parse(file, "a.eml", first=1, last=None, stop=threading.Event()))
+    parser.close()
+
+    for phrase in ("a new bolt rope", "the older letter", "# m.pdf", "the mizzen", "the jib"):
         assert phrase in text(parts)
     assert [part.detail for part in parts if isinstance(part, Notice)] == [
-        "Attachments without readable text: x.bin."
+        "Attachments without readable text: half.pdf, x.bin."
     ]
 
 
