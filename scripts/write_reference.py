@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from docmill.config import Settings, default_data_dir, variable
-from docmill.errors import FAILURES, PROBLEMS, WARNINGS
+from docmill.errors import FAILURES, PROBLEMS, WARNINGS, FailureKind
 from docmill.lifecycle import DOCUMENT_MOVES, JOB_MOVES
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -93,7 +93,7 @@ def errors() -> str:
     """docs/errors.md."""
     problems = ((f"`{code}`", str(kind.status), kind.title) for code, kind in PROBLEMS.items())
     failures = (
-        (f"`{code}`", kind.title, kind.remedy, "yes" if kind.retryable else "no")
+        (f"`{code}`", kind.title, kind.remedy, _tried_again(kind))
         for code, kind in FAILURES.items()
     )
     warnings = ((f"`{code}`", meaning) for code, meaning in WARNINGS.items())
@@ -102,6 +102,12 @@ def errors() -> str:
         failures=_table(("code", "title", "what to do", "tried again"), failures),
         warnings=_table(("code", "meaning"), warnings),
     )
+
+
+def _tried_again(kind: FailureKind) -> str:
+    if kind.of_file:
+        return "once, and further while it gets on"
+    return "yes" if kind.retryable else "no"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

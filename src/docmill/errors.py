@@ -70,13 +70,16 @@ class FailureKind:
     """A failure of work: its title, what a person can do, and whether trying again may help.
 
     `outage`: what failed is not the document, and would fail for any: `embedder` or `storage`.
-    Documents wait for its end without using up their attempts.
+    Documents wait for its end without using up their attempts. `of_file`: most likely the file is
+    to blame, and will fail again; it is tried once more, in a fresh parser on what may be a less
+    busy machine, and further only as long as each try gets on.
     """
 
     title: str
     remedy: str
     retryable: bool
     outage: Literal["embedder", "storage"] | None = None
+    of_file: bool = False
 
 
 FAILURES = {
@@ -114,16 +117,19 @@ FAILURES = {
         "The parser needed more memory than is allowed",
         "Split the file, or raise DOCMILL_PARSE_MEMORY_BYTES.",
         retryable=True,
+        of_file=True,
     ),
     "PARSER_TIMEOUT": FailureKind(
         "The parser took longer than is allowed",
         "Split the file, or raise DOCMILL_PARSE_SECONDS.",
         retryable=True,
+        of_file=True,
     ),
     "PARSER_STALLED": FailureKind(
         "The parser stopped making progress",
         "Save the file again with another program, or raise DOCMILL_PARSE_STALL_SECONDS.",
         retryable=True,
+        of_file=True,
     ),
     "EMBEDDER_UNAVAILABLE": FailureKind(
         "The embedder can't be reached",

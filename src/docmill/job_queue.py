@@ -171,7 +171,8 @@ def fail(connection: Sync, job: Job, failure: Failure, policy: RetryPolicy) -> s
     Returns:
         `queued` or `failed`; None where the claim no longer holds and nothing was written.
     """
-    if ends_the_job(failure, job.attempt, job.released, job.max_attempts):
+    got_on = units_done(connection, job) > job.done
+    if ends_the_job(failure, job.attempt, job.released, job.max_attempts, got_on=got_on):
         ended = fail_for_good(connection, job, failure)
         return "failed" if ended else None
     error = error_json(job, failure)
@@ -189,6 +190,12 @@ def fail(connection: Sync, job: Job, failure: Failure, policy: RetryPolicy) -> s
         return None
     _end_attempt(connection, job, "failed", error)
     return "queued"
+
+
+def units_done(connection: Sync, job: Job) -> int:
+    """How many units of a job are committed; 0 where the claim no longer holds."""
+    row = connection.execute(STATEMENTS.units_done, _claim(job)).fetchone()
+    return int(row["done"]) if row else 0
 
 
 def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool = False) -> bool:

@@ -182,6 +182,11 @@ with back as (
 )
 select id from back;
 
+-- units_done --
+-- How far a job is: an attempt that failed but got on is worth another where one that did not is not.
+select done from processing_jobs
+where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s;
+
 -- fail_job --
 -- The end of a job that can't succeed. With :expired only if its lease has run out, for the reaper.
 update processing_jobs

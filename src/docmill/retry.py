@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from docmill.errors import Failure
 
+TRIES_AT_A_FILE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -27,9 +29,17 @@ def counts_against(attempt: int, released: int) -> int:
     return attempt - released
 
 
-def ends_the_job(failure: Failure, attempt: int, released: int, max_attempts: int) -> bool:
-    """Whether a failure is the last one: it can't get better, or the attempts are used up."""
-    return not failure.retryable or counts_against(attempt, released) >= max_attempts
+def ends_the_job(
+    failure: Failure, attempt: int, released: int, max_attempts: int, *, got_on: bool
+) -> bool:
+    """Whether a failure is the last one: it can't get better, or the attempts are used up.
+
+    `got_on` says that this attempt committed some of its work: the next one begins behind it.
+    """
+    tries = counts_against(attempt, released)
+    if failure.kind.of_file and not got_on and tries >= TRIES_AT_A_FILE:
+        return True
+    return not failure.retryable or tries >= max_attempts
 
 
 def wait_bounds(policy: RetryPolicy, tries: int) -> tuple[float, float]:

@@ -302,6 +302,22 @@ def test_wait_after_a_failure_is_within_the_stated_bounds(
     assert shortest - 0.5 <= row["wait"] <= longest
 
 
+def test_file_that_asks_for_too_much_is_tried_twice_and_further_while_it_gets_on(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    states = []
+    for done in (0, 5, 9, 9):
+        make_due(admin)
+        job = claimed(worker_connection)
+        job_queue.checkpoint(worker_connection, job, done=done, lease_seconds=LEASE_SECONDS)
+        slow = Failure("PARSER_TIMEOUT", "It took long.")
+        states.append(job_queue.fail(worker_connection, job, slow, POLICY))
+
+    assert states == ["queued", "queued", "queued", "failed"]
+    assert [outcome for _, outcome in attempts_of(admin)] == ["failed"] * 4
+
+
 def test_retry_after_of_a_service_is_obeyed(admin: Sync, worker_connection: Sync) -> None:
     uploaded(admin)
     job = claimed(worker_connection)

@@ -46,18 +46,28 @@ def test_waits_double_up_to_the_cap_and_half_of_each_is_certain(tries: int) -> N
 
 
 @pytest.mark.parametrize("code", list(FAILURES))
-def test_a_failure_ends_the_job_at_once_or_at_the_last_attempt(code: str) -> None:
+@pytest.mark.parametrize("got_on", [False, True])
+def test_a_failure_ends_the_job_at_once_or_at_the_last_attempt(code: str, *, got_on: bool) -> None:
     failure = Failure(code, "It happened.")
-    assert retry.ends_the_job(failure, attempt=1, released=0, max_attempts=5) is (
+    assert retry.ends_the_job(failure, attempt=1, released=0, max_attempts=5, got_on=got_on) is (
         not FAILURES[code].retryable
     )
-    assert retry.ends_the_job(failure, attempt=5, released=0, max_attempts=5)
+    assert retry.ends_the_job(failure, attempt=5, released=0, max_attempts=5, got_on=got_on)
+
+
+@pytest.mark.parametrize("code", ["PARSER_OUT_OF_MEMORY", "PARSER_TIMEOUT", "PARSER_STALLED"])
+def test_a_file_that_asks_for_too_much_is_tried_twice_or_while_it_gets_on(code: str) -> None:
+    def ends(attempt: int, *, got_on: bool) -> bool:
+        return retry.ends_the_job(Failure(code), attempt, 0, 5, got_on=got_on)
+
+    assert [ends(attempt, got_on=False) for attempt in (1, 2, 3)] == [False, True, True]
+    assert [ends(attempt, got_on=True) for attempt in (1, 2, 3)] == [False, False, False]
 
 
 def test_attempts_that_were_given_back_cost_nothing() -> None:
     failure = Failure(next(code for code, kind in FAILURES.items() if kind.retryable), "Later.")
-    assert not retry.ends_the_job(failure, attempt=6, released=2, max_attempts=5)
-    assert retry.ends_the_job(failure, attempt=7, released=2, max_attempts=5)
+    assert not retry.ends_the_job(failure, attempt=6, released=2, max_attempts=5, got_on=False)
+    assert retry.ends_the_job(failure, attempt=7, released=2, max_attempts=5, got_on=False)
 
 
 def test_every_state_is_reached_and_every_end_can_be_started_again() -> None:
