@@ -8,7 +8,10 @@ import copy
 import io
 import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import PurePath
 from typing import BinaryIO
 
@@ -16,17 +19,30 @@ from docmill.errors import Failure
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 1 << 30
+MAX_INNER_BYTES = 256 << 20  # an archive inside is looked at in memory
 MAX_RATIO = 200
 RATIO_FLOOR_BYTES = 32 << 20  # below this, however well it is packed, it harms nobody
 MAX_DEPTH = 2  # a Word file may hold an Excel file, which may hold a picture container
 MAX_DIRECTORY_BYTES = MAX_ENTRIES * 1024
 READ_BYTES = 1 << 20
 
+# APPNOTE.TXT 4.3.7, 4.3.14 to 4.3.16
+LOCAL_HEADER = b"PK\x03\x04"
+LOCAL_HEADER_BYTES = 30
 END_RECORD = struct.Struct("<4s4H2LH")
+END_MARK = b"PK\x05\x06"
+END_WITHIN = END_RECORD.size + (1 << 16)
+LOCATOR_64 = struct.Struct("<4sLQL")
+LOCATOR_64_MARK = b"PK\x06\x07"
+END_RECORD_64 = struct.Struct("<4sQ2H2L4Q")
 ARCHIVE_SUFFIXES = {
     *(".zip", ".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb"),
     *(".odt", ".ods", ".odp", ".epub", ".jar"),
 }
+DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError),
+    *(zlib.error, struct.error, RuntimeError, OverflowError),
+)
 
 
 @dataclass(slots=True)
@@ -44,7 +60,7 @@ def check_archive(file: BinaryIO) -> None:
     """
     try:
         check_level(file, Tally(), depth=0)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise Failure("FILE_UNREADABLE", f"The archive is damaged ({error}).") from error
 
 
@@ -52,28 +68,69 @@ def check_level(file: BinaryIO, tally: Tally, depth: int) -> None:
     """One archive, then those inside it; all of them share one tally."""
     if depth > MAX_DEPTH:
         raise Failure("ARCHIVE_REFUSED", f"Archives lie more than {MAX_DEPTH} deep in each other.")
-    check_directory_size(file)
+    check_end(file)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         check_declared(entries, tally, packed=file.seek(0, io.SEEK_END))
+        check_apart(entries, archive.start_dir)
         for entry in entries:
-            check_honest(archive, entry)
-        for entry in entries:
-            if PurePath(entry.filename).suffix.lower() in ARCHIVE_SUFFIXES:
+            if may_be_archive(entry, check_honest(archive, entry)):
                 check_inner(archive, entry, tally, depth)
 
 
-def check_directory_size(file: BinaryIO) -> None:
+# the end, which says where the directory is ----------------------------------------------
+
+
+def check_end(file: BinaryIO) -> None:
     """Refuse before `zipfile` makes an object of each of a million entries."""
-    end = file.seek(0, io.SEEK_END)
-    file.seek(max(0, end - 65_557))
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - END_WITHIN))
     tail = file.read()
-    found = tail.rfind(b"PK\x05\x06")
+    found = tail.rfind(END_MARK)
     if found < 0 or found + END_RECORD.size > len(tail):
         raise zipfile.BadZipFile("its directory is missing")
-    _, _, _, _, entries, size, _, _ = END_RECORD.unpack_from(tail, found)
-    if entries > MAX_ENTRIES or size > MAX_DIRECTORY_BYTES:
+    if sum(ends_the_file(tail, place) for place in places(tail, END_MARK)) > 1:
+        raise zipfile.BadZipFile("it has two directories, and programs differ in which they read")
+    _, _, _, _, entries, directory, _, _ = END_RECORD.unpack_from(tail, found)
+    more_entries, more_directory = end_64(file, size - len(tail) + found)
+    check_count(max(entries, more_entries), max(directory, more_directory))
+
+
+def places(data: bytes, mark: bytes) -> Iterator[int]:
+    """Where a mark stands."""
+    place = data.find(mark)
+    while place >= 0:
+        yield place
+        place = data.find(mark, place + 1)
+
+
+def ends_the_file(tail: bytes, place: int) -> bool:
+    """Whether an end record here, with the comment that it announces, reaches to the last byte."""
+    if place + END_RECORD.size > len(tail):
+        return False
+    *_, comment = END_RECORD.unpack_from(tail, place)
+    return bool(place + END_RECORD.size + comment == len(tail))
+
+
+def end_64(file: BinaryIO, end: int) -> tuple[int, int]:
+    """Entries and size of the directory of a large archive, which count more; else zeros."""
+    if end < LOCATOR_64.size + END_RECORD_64.size:
+        return 0, 0
+    file.seek(end - LOCATOR_64.size)
+    if not file.read(LOCATOR_64.size).startswith(LOCATOR_64_MARK):
+        return 0, 0
+    file.seek(end - LOCATOR_64.size - END_RECORD_64.size)
+    *_, entries, directory, _ = END_RECORD_64.unpack(file.read(END_RECORD_64.size))
+    return entries, directory
+
+
+def check_count(entries: int, directory: int) -> None:
+    """Entries, and bytes of the directory that lists them."""
+    if entries > MAX_ENTRIES or directory > MAX_DIRECTORY_BYTES:
         raise Failure("ARCHIVE_REFUSED", f"It has more than {MAX_ENTRIES:,} entries.")
+
+
+# the directory ---------------------------------------------------------------------------
 
 
 def check_declared(entries: list[zipfile.ZipInfo], tally: Tally, packed: int) -> None:
@@ -83,8 +140,7 @@ def check_declared(entries: list[zipfile.ZipInfo], tally: Tally, packed: int) ->
     size = sum(entry.file_size for entry in entries)
     tally.entries += len(entries)
     tally.size += size
-    if tally.entries > MAX_ENTRIES:
-        raise Failure("ARCHIVE_REFUSED", f"It has more than {MAX_ENTRIES:,} entries.")
+    check_count(tally.entries, directory=0)
     if tally.size > MAX_BYTES:
         raise Failure(
             "ARCHIVE_REFUSED", f"It unpacks to {tally.size:,} bytes, {MAX_BYTES:,} are allowed."
@@ -93,28 +149,56 @@ def check_declared(entries: list[zipfile.ZipInfo], tally: Tally, packed: int) ->
         raise Failure("ARCHIVE_REFUSED", f"It unpacks to more than {MAX_RATIO} times its size.")
 
 
-def check_honest(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+def check_apart(entries: list[zipfile.ZipInfo], directory: int) -> None:
+    """Refuse entries that share bytes: a small file can hold a huge one many times over."""
+    places = sorted((entry.header_offset, entry.compress_size) for entry in entries)
+    for (start, size), (following, _) in pairwise([*places, (directory, 0)]):
+        if start + LOCAL_HEADER_BYTES + size > following:
+            raise Failure("ARCHIVE_REFUSED", "Its entries overlap.")
+
+
+# the entries -----------------------------------------------------------------------------
+
+
+def check_honest(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Unpack without keeping, and refuse an entry that holds more than it says.
 
-    Costs about a third of a second per 100 MB; other readers unpack to the end whatever is said.
+    Returns how it begins. Costs about a third of a second per 100 MB; other readers unpack to the
+    end whatever is said.
     """
     if entry.compress_type == zipfile.ZIP_STORED:
-        return
+        with archive.open(entry) as stream:
+            return stream.read(len(LOCAL_HEADER))
     if entry.compress_type != zipfile.ZIP_DEFLATED:
         raise NotImplementedError("an entry is packed by a method that office files don't use")
     unbounded = copy.copy(entry)
     unbounded.file_size = MAX_BYTES  # `zipfile` stops where the directory says, lie or not
-    read = 0
     with archive.open(unbounded) as stream:
-        while block := stream.read(READ_BYTES):
-            read += len(block)
+        head = block = stream.read(READ_BYTES)
+        read = len(block)
+        while block:
             if read > entry.file_size:
                 raise Failure("ARCHIVE_REFUSED", "An entry holds more than the directory says.")
+            block = stream.read(READ_BYTES)
+            read += len(block)
+    return head
+
+
+def may_be_archive(entry: zipfile.ZipInfo, head: bytes) -> bool:
+    """Whether an office program might open an entry as an archive."""
+    suffix = PurePath(entry.filename).suffix.lower()
+    return head.startswith(LOCAL_HEADER) or suffix in ARCHIVE_SUFFIXES
 
 
 def check_inner(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, tally: Tally, depth: int) -> None:
-    """An archive inside the archive; one that isn't a zip after all harms nobody."""
-    with archive.open(entry) as stream:
-        if stream.read(2) != b"PK":
-            return
-    check_level(io.BytesIO(archive.read(entry)), tally, depth + 1)
+    """An archive inside the archive; one that can't be opened after all harms nobody."""
+    if entry.file_size > MAX_INNER_BYTES:
+        raise Failure("ARCHIVE_REFUSED", f"An archive in it has {entry.file_size:,} bytes.")
+    inner = io.BytesIO(archive.read(entry))
+    try:
+        check_level(inner, tally, depth + 1)
+    except Failure as failure:
+        if failure.code == "ARCHIVE_REFUSED":
+            raise
+    except DAMAGE:
+        return

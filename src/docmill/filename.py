@@ -5,6 +5,7 @@ import unicodedata
 from docmill.errors import Problem
 
 LONGEST_BYTES = 255
+MOST_JOINED = 4
 # Characters that reorder or break what is shown: "exe.fdp" can be made to look like "pdf.exe".
 DECEPTIVE = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -26,7 +27,9 @@ def checked(name: str) -> str:
             "FILENAME_HAS_PATH",
             "The file name must be a name alone, such as report.pdf, without folders.",
         )
-    composed = unicodedata.normalize("NFC", name)
+    # Composing takes the square of a run of accents, and joins at most four characters in one.
+    hopeless = len(name) > MOST_JOINED * LONGEST_BYTES
+    composed = name if hopeless else unicodedata.normalize("NFC", name)
     size = len(composed.encode())
     if size > LONGEST_BYTES:
         raise Problem(

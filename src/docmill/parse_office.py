@@ -28,16 +28,16 @@ CONFIG = kreuzberg.ExtractionConfig(
 )
 MESSAGE_CHARACTERS = 200
 
-# Never looks for the end of the head inside a script, which may write one.
-HEAD = re.compile(
-    r"<head(?=[\s>])(?:(?><script\b.*?</script\s*>)|.)*?(?:</head\s*>|(?=<body[\s>]))",
-    re.IGNORECASE | re.DOTALL,
-)
 HEAD_WITHIN = 1 << 20
-TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+HEAD_START = re.compile(r"<head(?=[\s>])", re.IGNORECASE)
+HEAD_MARK = re.compile(r"<(?:script\b|/head\s*>|body(?=[\s>]))", re.IGNORECASE)
+SCRIPT_END = re.compile(r"</script\s*>", re.IGNORECASE)
+TITLE_START = re.compile(r"<title\b[^<>]*>", re.IGNORECASE)
+TITLE_END = re.compile(r"</title", re.IGNORECASE)
 
 SLIDE = re.compile(r"ppt/(slides|slideLayouts|slideMasters|notesSlides)/[^/]+\.xml")
 PICTURE = re.compile(rb"<p:pic[\s>].*?</p:pic>", re.DOTALL)
+PICTURE_END = b"</p:pic>"
 
 
 def parse_office(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
@@ -127,12 +127,34 @@ def reading(name: str) -> Iterator[None]:
 
 def without_head(source: str) -> tuple[str, str]:
     """Title and the rest: kreuzberg writes the head's meta tags into the text as a block."""
-    head = HEAD.search(source, 0, HEAD_WITHIN)
-    if head is None:
-        return "", source
-    title = TITLE.search(head.group())
-    words = html.unescape(title.group(1)).split() if title else []
-    return " ".join(words), source[: head.start()] + source[head.end() :]
+    start, end = head_span(source)
+    return title_of(source[start:end]), source[:start] + source[end:]
+
+
+def head_span(source: str) -> tuple[int, int]:
+    """Where the head begins and ends; an empty span where there is none.
+
+    Never looks for the end inside a script, which may write one. Each step goes on where the one
+    before ended: a single pattern for all of it took the square of what a page may hold.
+    """
+    start = HEAD_START.search(source, 0, HEAD_WITHIN)
+    mark = HEAD_MARK.search(source, start.end(), HEAD_WITHIN) if start else None
+    while start and mark:
+        match mark.group()[1:5].lower():
+            case "/hea":
+                return start.start(), mark.end()
+            case "body":
+                return start.start(), mark.start()
+        script = SCRIPT_END.search(source, mark.end(), HEAD_WITHIN)
+        mark = HEAD_MARK.search(source, script.end(), HEAD_WITHIN) if script else None
+    return 0, 0
+
+
+def title_of(head: str) -> str:
+    """The words of a head's title."""
+    start = TITLE_START.search(head)
+    end = TITLE_END.search(head, start.end()) if start else None
+    return " ".join(html.unescape(head[start.end() : end.start()]).split()) if start and end else ""
 
 
 # pptx ------------------------------------------------------------------------------------
@@ -145,9 +167,15 @@ def without_pictures(file: BinaryIO) -> bytes:
         for entry in source.infolist():
             data = source.read(entry)
             if SLIDE.fullmatch(entry.filename):
-                data = PICTURE.sub(b"", data)
+                data = without_shapes(data)
             target.writestr(entry.filename, data)
     return rebuilt.getvalue()
+
+
+def without_shapes(slide: bytes) -> bytes:
+    """A slide without picture shapes. Looks no further than the last end of one."""
+    end = slide.rfind(PICTURE_END) + len(PICTURE_END)
+    return PICTURE.sub(b"", slide[:end]) + slide[end:]
 
 
 # odp -------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ LONG_NAME = "a" * 10_000 + ".txt"
 BAD_NAMES = {
     "FILENAME_HAS_PATH": ["../../etc/passwd", "a/b.txt", "a\\b.txt", "..", " "],
     "FILENAME_HAS_CONTROL_CHARACTERS": ["a\tb.txt", "a\x07.txt", "a\u202efdp.exe", "a\x00.txt"],
-    "FILENAME_TOO_LONG": [LONG_NAME, "ä" * 200 + ".txt"],
+    "FILENAME_TOO_LONG": [LONG_NAME, "ä" * 200 + ".txt", "a" + "\u0323\u0301" * 9000],
 }
 
 

@@ -101,6 +101,14 @@ def test_name_decides_between_kinds_of_text(content: bytes, name: str, expected:
     assert kind(content, name) == expected
 
 
+def test_comments_before_a_page_are_passed_over_however_many() -> None:
+    """Thirty of them took a pattern that may give back longer than the machine would last."""
+    comments = b"<!-- -->\n" * 5000
+
+    assert kind(comments + HTML_PAGE) == filetype.HTML
+    assert kind(comments + b"# Notes") == filetype.TEXT
+
+
 @pytest.mark.parametrize("name", ["a.bin", "a.txt", "a.docx", "a.pdf"])
 def test_random_bytes_are_no_known_kind(name: str) -> None:
     assert kind(os.urandom(4096), name) == filetype.UNKNOWN

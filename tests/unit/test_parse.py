@@ -1,3 +1,4 @@
+import copy
 import io
 import struct
 import tempfile
@@ -12,6 +13,7 @@ from docmill import archive_check, filetype
 from docmill.errors import FAILURES, WARNINGS, Failure
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
+from docmill.parse_office import without_head, without_shapes
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.parse_text import PAGE_CHARACTERS
 from made_files import docx, open_document, pdf, pdf_of, zip_of, zipped
@@ -210,6 +212,23 @@ def test_html_gives_title_and_body_without_meta_tags(read: Read) -> None:
     assert text(read(page.encode(), "a.html")) == "# Tar & yard\n\n## Prices\n\nGröße\n"
 
 
+@pytest.mark.parametrize(
+    "page",
+    ["<head " * 100_000, "<head>" + "<script " * 90_000, "<head>" + "<title" * 90_000 + "</head>"],
+)
+def test_page_that_repeats_its_head_takes_no_longer(page: str) -> None:
+    """A pattern that tried every beginning with every end did not come to one here."""
+    title, body = without_head(page)
+
+    assert (title, body) in {("", page), ("", "")}
+
+
+def test_pictures_without_an_end_do_not_keep_a_presentation() -> None:
+    open_ended = b"<p:pic >" * 200_000
+
+    assert without_shapes(b"<p:pic>x</p:pic>y" + open_ended) == b"y" + open_ended
+
+
 def test_html_in_another_encoding_is_decoded(read: Read) -> None:
     parts = read("<p>fünf Säcke Roggen täglich gemahlen</p>".encode("cp1252"), "a.html")
 
@@ -325,6 +344,66 @@ def test_ten_thousand_and_one_entries_are_refused(read: Read) -> None:
     many = zip_of({f"{number}": "" for number in range(archive_check.MAX_ENTRIES + 1)})
 
     assert refusal(read, many, "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+def test_count_of_entries_is_read_where_large_archives_state_it(read: Read) -> None:
+    """`zipfile` believes the record of a large archive; the small one before it may say anything."""
+    many = 1 << 20
+    large = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, many, many, 46 * many, 0)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
+    honest = docx("x")
+    end = honest.rfind(b"PK\x05\x06")
+
+    said = refusal(read, honest[:end] + large + locator + honest[end:], "a.docx")
+
+    assert said.startswith("ARCHIVE_REFUSED")
+
+
+def test_archive_with_two_directories_is_unreadable(read: Read) -> None:
+    other = docx("another text")
+    comment = other[other.rfind(b"PK\x05\x06") :]
+    two = bytearray(docx("x") + comment)
+    two[-len(comment) - 2 : -len(comment)] = struct.pack("<H", len(comment))
+
+    assert "two directories" in refusal(read, bytes(two), "a.docx")
+
+
+def test_overlapping_entries_are_refused(read: Read) -> None:
+    """One packed megabyte, listed three times under different names."""
+    out = io.BytesIO(docx("x", **{"word/big.xml": bytes(1 << 20)}))
+    with zipfile.ZipFile(out, "a") as archive:
+        big = archive.getinfo("word/big.xml")
+        for name in ("word/2.xml", "word/3.xml"):
+            twin = copy.copy(big)
+            twin.filename = twin.orig_filename = name
+            archive.filelist.append(twin)
+        archive._didModify = True  # type: ignore[attr-defined]
+
+    assert "overlap" in refusal(read, out.getvalue(), "a.docx")
+
+
+def test_archive_inside_is_found_under_any_name(read: Read) -> None:
+    inner = zipped(a=b"\0" * (64 << 20))
+
+    assert refusal(read, docx("x", **{"word/a.bin": inner}), "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+def test_broken_or_locked_archive_inside_is_no_reason_to_refuse(read: Read) -> None:
+    broken = zipped(a="x" * 1000)[:-30]
+    locked = bytearray(zipped(a="x"))
+    locked[locked.find(b"PK\x01\x02") + 8] |= 1
+
+    parts = read(docx("whole", **{"a.xlsx": broken, "b.xlsx": bytes(locked)}), "a.docx")
+
+    assert "whole" in text(parts)
+
+
+def test_damaged_packed_data_is_unreadable(read: Read) -> None:
+    damaged = bytearray(docx("x", **{"word/a.xml": bytes(range(256)) * 9}))
+    place = damaged.find(b"word/a.xml") + len("word/a.xml")
+    damaged[place : place + 9] = b"\xff" * 9
+
+    assert refusal(read, bytes(damaged), "a.docx").startswith("FILE_UNREADABLE")
 
 
 def test_entry_that_lies_about_its_size_is_refused(read: Read) -> None:
