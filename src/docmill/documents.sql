@@ -3,6 +3,7 @@
 
 -- advance_document --
 -- The document's counts grow in the commit that holds what they count, and its version with them.
+-- Warnings are kept once each, fifty at most, and that nothing was found goes before all others.
 -- No row: the document was cancelled, failed or deleted meanwhile.
 update documents
 set pages_done = pages_done + %(pages)s,
@@ -12,8 +13,11 @@ set pages_done = pages_done + %(pages)s,
     embedded_done = embedded_done + %(embedded)s,
     stage = coalesce(%(stage)s, stage),
     media_type = coalesce(%(media_type)s, media_type),
-    warnings = case when jsonb_array_length(warnings) < 50 then warnings || %(warnings)s
-                    else warnings end,
+    warnings = case when %(warnings)s = '[]' then warnings else (
+      select jsonb_agg(kept.warning order by kept.first, kept.place) from (
+        select warning, warning ->> 'code' <> 'NO_TEXT' as first, min(place) as place
+        from jsonb_array_elements(warnings || %(warnings)s) with ordinality as w (warning, place)
+        group by warning order by first, place limit 50) as kept) end,
     version = version + 1, changed_at = now()
 where id = %(document_id)s and generation = %(generation)s and status = 'processing'
 returning pages_done, pages_total, chunks_done, chunks_total;

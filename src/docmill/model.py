@@ -7,7 +7,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a document as parsing found it. A file without pages is one page.
+    """One page of a document as parsing found it.
+
+    A file without pages is one page, or several of at most 100,000 characters where it is longer.
 
     `number` counts from 1. `text` has line feeds as line ends and may be empty (a scan).
     """

@@ -36,6 +36,7 @@ READY, OPENED, PAGE, NOTICE, FAILED, DONE = (bytes([letter]) for letter in b"ROP
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SIGKILL = 9
+LONGEST_BODY = 8 << 20  # of a frame: a page of a PDF has up to a million characters
 BYTES_AS_A_PAGE = 64 * 1024
 LONGEST_REQUEST = 64 * 1024
 

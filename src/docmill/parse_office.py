@@ -18,7 +18,7 @@ import kreuzberg
 from docmill import filetype
 from docmill.errors import Failure
 from docmill.model import Notice, Page
-from docmill.parse_text import decode, notices
+from docmill.parse_text import decode, notices, pages_of
 
 CONFIG = kreuzberg.ExtractionConfig(
     use_cache=False,
@@ -27,6 +27,7 @@ CONFIG = kreuzberg.ExtractionConfig(
     concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
 )
 MESSAGE_CHARACTERS = 200
+WARNINGS_TOLD = 50
 
 HEAD_WITHIN = 1 << 20
 HEAD_START = re.compile(r"<head(?=[\s>])", re.IGNORECASE)
@@ -41,7 +42,7 @@ PICTURE_END = b"</p:pic>"
 
 
 def parse_office(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
-    """One page of markdown, then notices about what could not be read."""
+    """Markdown, then notices about what could not be read."""
     result = extract(file, kind)
     yield from told(result.content, result)
 
@@ -82,11 +83,11 @@ def parse_open_document(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
 
 
 def told(text: str, result: kreuzberg.ExtractionResult | None = None) -> Iterator[Page | Notice]:
-    """The page, and what its reader says about it."""
-    yield Page(1, text)
+    """The pages, and what their reader says about them."""
+    yield from pages_of(text)
     if "\ufffd" in text:
         yield Notice("CONTENT_REPLACED", "Some characters can't be read and stand as \ufffd.")
-    for warning in result.processing_warnings if result else []:
+    for warning in result.processing_warnings[:WARNINGS_TOLD] if result else []:
         yield Notice("PARTS_SKIPPED", f"{str(warning.message)[:MESSAGE_CHARACTERS]}.")
 
 

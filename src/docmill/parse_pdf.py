@@ -13,6 +13,7 @@ from docmill.filetype import PDF
 from docmill.model import Notice, Opened, Page
 
 MAX_PAGES = 100_000
+MAX_PAGE_CHARACTERS = 1_000_000  # a book has as many; chunking takes a page at a time
 
 # PDFium marks a hyphen at the end of a line by this and drops the line end. Most part a word.
 BROKEN_WORD = re.compile("[\x02\ufffe](?=[a-zß-öø-ÿ])")
@@ -53,7 +54,12 @@ def read_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Page | N
         yield Page(number, "")
         yield Notice("PARTS_SKIPPED", "The page is damaged and was left out.", number)
         return
-    yield Page(number, text)
+    yield Page(number, text[:MAX_PAGE_CHARACTERS])
+    if len(text) > MAX_PAGE_CHARACTERS:
+        left_out = len(text) - MAX_PAGE_CHARACTERS
+        yield Notice(
+            "PARTS_SKIPPED", f"The page's last {left_out:,} characters were left out.", number
+        )
     if not text.strip():
         yield Notice("PAGE_WITHOUT_TEXT", "The page has no text; a scan needs OCR.", number)
 

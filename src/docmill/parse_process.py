@@ -25,7 +25,7 @@ import psutil
 import docmill
 from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
-from docmill.parse_child import DONE, FRAME, Request, unframe
+from docmill.parse_child import DONE, FRAME, LONGEST_BODY, Request, unframe
 
 CHILD = "docmill.parse_child"
 TICK_SECONDS = 0.1  # how soon a stop is heard, and how often memory is looked at
@@ -274,7 +274,9 @@ class Watch:
             self.page = part.number + 1
 
     def allow(self, length: int) -> None:
-        """Refuse a part that goes over the limit before it is read."""
+        """Refuse a part that no parser of ours sends, or that goes over the limit, unread."""
+        if length > LONGEST_BODY:
+            raise Failure("PARSER_DIED", "The parser's answer made no sense.")
         if self.output + length > self.limits.output_bytes:
             raise Failure(
                 "OUTPUT_TOO_LARGE",

@@ -6,8 +6,9 @@ Memory stays flat up to files of a GiB: nothing holds more than a page and a blo
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import BinaryIO, NamedTuple
 
 import charset_normalizer
@@ -53,7 +54,7 @@ def parse_text(file: BinaryIO) -> Iterator[Page | Notice]:
     encoding = encoding_of(file)
     replaced = False
     with decoding(file, encoding) as characters:
-        for number, text in enumerate(cut(characters), start=1):
+        for number, text in enumerate(cut(characters.read), start=1):
             replaced = replaced or "\ufffd" in text
             yield Page(number, text)
     yield from notices(encoding, replaced=replaced and encoding != UTF8)
@@ -80,14 +81,26 @@ def decoding(file: BinaryIO, encoding: Encoding) -> Iterator[io.TextIOWrapper]:
         characters.detach()
 
 
-def cut(file: io.TextIOBase) -> Iterator[str]:
+def pages_of(text: str) -> Iterator[Page]:
+    """A text in memory as pages."""
+    place = 0
+
+    def read(size: int) -> str:
+        nonlocal place
+        place += size
+        return text[place - size : place]
+
+    yield from map(Page, count(1), cut(read))
+
+
+def cut(read: Callable[[int], str]) -> Iterator[str]:
     """The text in pieces of at most `PAGE_CHARACTERS`; at least one, however empty."""
-    rest = file.read(PAGE_CHARACTERS + 1)
+    rest = read(PAGE_CHARACTERS + 1)
     while len(rest) > PAGE_CHARACTERS:
         end = page_end(rest)
         yield rest[:end].rstrip("\n")
         rest = rest[end:].lstrip("\n")
-        rest += file.read(PAGE_CHARACTERS + 1 - len(rest))
+        rest += read(PAGE_CHARACTERS + 1 - len(rest))
     yield rest
 
 

@@ -12,7 +12,7 @@ from docmill import database, documents, job_queue
 from docmill.database import Addresses, Sync
 from docmill.errors import Failure, LeaseLost
 from docmill.job_queue import Claimant, Part
-from docmill.model import Job
+from docmill.model import Job, Notice
 from docmill.retry import RetryPolicy, wait_bounds
 from made_rows import LEASE_SECONDS, OWNER, claimed, uploaded
 
@@ -371,6 +371,21 @@ def test_follow_up_is_never_doubled(admin: Sync, worker_connection: Sync) -> Non
     assert job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant) is None
     row = admin.execute("select count(*) as n from processing_jobs").fetchone()
     assert row == {"n": 2}
+
+
+def test_that_nothing_was_found_is_told_however_many_warnings_stand_before_it(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    uploaded(admin)
+    job = claimed(worker_connection)
+    pages = [Notice("PAGE_WITHOUT_TEXT", "It has none.", number) for number in range(1, 80)]
+    nothing = Notice("NO_TEXT", "Nothing was found.")
+    for notices in (pages[:30], pages[20:], [nothing], [nothing]):
+        documents.advance(worker_connection, job, notices=notices)
+
+    warnings = document_of(admin)["warnings"]
+
+    assert warnings == [notice.as_json() for notice in [nothing, *pages[:49]]]
 
 
 def test_output_end_and_next_job_are_one_commit(admin: Sync, worker_connection: Sync) -> None:

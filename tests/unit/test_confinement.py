@@ -13,6 +13,7 @@ import pytest
 
 from docmill import parse_process
 from docmill.doctor import confined
+from docmill.errors import Failure
 from docmill.model import Page
 from docmill.parse_process import ParseLimits, ParseProcess
 
@@ -128,6 +129,20 @@ def test_threads_are_no_way_out(hijacked: ParseProcess) -> None:
 
 def test_what_python_loads_late_is_still_there(hijacked: ParseProcess) -> None:
     assert outcome(hijacked, "import encodings.cp775; 'ž'.encode('cp775')") == "done"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["b'no frame'", "FRAME.pack(b'P', 1, 1 << 30)", "FRAME.pack(b'P', 1, 1) + bytes([255])"],
+)
+def test_answer_that_makes_no_sense_ends_its_parser(hijacked: ParseProcess, answer: str) -> None:
+    code = f"import os; from docmill.parse_child import FRAME; os.write(3, {answer})"
+
+    with pytest.raises(Failure) as caught:
+        outcome(hijacked, code)
+
+    assert caught.value.code == "PARSER_DIED"
+    assert "made no sense" in caught.value.detail
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="must run as root")

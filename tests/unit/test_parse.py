@@ -14,9 +14,10 @@ from docmill.errors import FAILURES, WARNINGS, Failure
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
 from docmill.parse_office import without_head, without_shapes
+from docmill.parse_pdf import MAX_PAGE_CHARACTERS
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.parse_text import PAGE_CHARACTERS
-from made_files import docx, open_document, pdf, pdf_of, zip_of, zipped
+from made_files import docx, one_page, open_document, pdf, pdf_of, pdf_stream, zip_of, zipped
 
 Parts = list[Opened | Page | Notice]
 
@@ -78,6 +79,17 @@ def test_only_the_pages_asked_for_are_read(
 
     assert parts[0] == Opened(filetype.PDF, pages=3, ranged=True)
     assert [number for number, _ in pages(parts)] == numbers
+
+
+def test_page_of_more_than_a_million_characters_is_cut_and_told(read: Read) -> None:
+    lines = f"({'word ' * 2000}) Tj T* " * 120
+    page = pdf_stream(f"BT /F .01 Tf .1 TL 1 90 Td {lines} ET".encode())
+    font = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+
+    parts = read(pdf_of([*one_page(font), page]), "a.pdf")
+
+    assert [len(text) for _, text in pages(parts)] == [MAX_PAGE_CHARACTERS]
+    assert codes(parts) == [("PARTS_SKIPPED", 1)]
 
 
 def test_page_without_text_is_told_and_never_called_an_empty_file(read: Read) -> None:
@@ -201,6 +213,16 @@ def test_docx_is_one_page_and_ignores_the_range(read: Read) -> None:
     assert parts[0] == Opened(filetype.DOCX, pages=None, ranged=False)
     assert [number for number, _ in pages(parts)] == [1]
     assert "The ferry leaves\n\nat nine" in text(parts)
+
+
+def test_long_document_is_cut_into_pages_and_loses_nothing(read: Read) -> None:
+    paragraphs = [f"Paragraph {number} about ropes. " * 9 for number in range(1500)]
+
+    parts = read(docx(*paragraphs), "a.docx")
+
+    assert len(pages(parts)) > 3
+    assert all(len(text) <= PAGE_CHARACTERS for _, text in pages(parts))
+    assert text(parts).split() == " ".join(paragraphs).split()
 
 
 def test_html_gives_title_and_body_without_meta_tags(read: Read) -> None:
@@ -347,7 +369,7 @@ def test_ten_thousand_and_one_entries_are_refused(read: Read) -> None:
 
 
 def test_count_of_entries_is_read_where_large_archives_state_it(read: Read) -> None:
-    """`zipfile` believes the record of a large archive; the small one before it may say anything."""
+    """`zipfile` believes the record of a large archive; the other one may say anything."""
     many = 1 << 20
     large = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, many, many, 46 * many, 0)
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
