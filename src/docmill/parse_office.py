@@ -19,6 +19,7 @@ from docmill import filetype
 from docmill.errors import Failure
 from docmill.model import Notice, Page
 from docmill.parse_text import decode, notices, pages_of
+from docmill.shallow_html import shallow
 
 CONFIG = kreuzberg.ExtractionConfig(
     use_cache=False,
@@ -51,7 +52,7 @@ def parse_html(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
     """The body as markdown, below the title. Decoded here: kreuzberg takes all for UTF-8."""
     source, encoding = decode(whole(file))
     title, body = without_head(source)
-    result = extract(body.encode("utf-8", errors="replace"), kind)
+    result = extract(shallow(body).encode("utf-8", errors="replace"), kind)
     text = result.content
     if title and not text.startswith(f"# {title}\n"):
         text = f"# {title}\n\n{text}"

@@ -1,0 +1,149 @@
+"""HTML made shallow, because kreuzberg leaves out, without a word, what lies sixty elements deep.
+
+Not only hostile pages are that deep. It does not know that a paragraph ends where the next begins:
+of a page of a hundred `<p>` without an end tag, which is good HTML, it gave sixty.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+DEEPEST = 50
+
+# Comments and scripts are taken whole, to the end of the page where they have none: what looks like
+# a tag in them is none. Nothing in the pattern gives back, so its time grows with the page alone.
+TAG = re.compile(
+    r"""
+    <!--.*?(?:-->|\Z)
+    | <(?P<raw>script|style|textarea)\b[^>]*+>.*?(?:</(?P=raw)\s*+>|\Z)
+    | <(?P<closing>/?)(?P<name>[a-z][a-z0-9:-]*+)(?>[^<>"']++|"[^"]*+"|'[^']*+')*+>
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+VOID = {
+    *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"),
+    *("source", "track", "wbr"),
+}
+# What ends an open paragraph (HTML standard, 13.1.2.4), and its like.
+BLOCKS = {
+    *("address", "article", "aside", "blockquote", "center", "dd", "details", "dialog", "dir"),
+    *("div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "menu", "nav", "ol", "option", "p", "pre"),
+    *("search", "section", "summary", "table", "td", "th", "tr", "ul"),
+}
+# What ends which others; kreuzberg knows the first, and counts the second as one in the other.
+KNOWN_ENDS = {
+    "li": {"li"},
+    "dt": {"dt", "dd"},
+    "dd": {"dt", "dd"},
+    "td": {"td", "th"},
+    "th": {"td", "th"},
+    "tr": {"td", "th", "tr"},
+}
+ENDS = {**KNOWN_ENDS, "option": {"option"}}
+
+
+class Tag(NamedTuple):
+    """The start or end tag of an element with content, and its place in the source."""
+
+    start: int
+    end: int
+    name: str
+    closing: bool
+
+
+class Closed(NamedTuple):
+    """An element that was closed, and how deep it lay."""
+
+    name: str
+    depth: int
+
+
+def shallow(source: str) -> str:
+    """The page with no element deeper than kreuzberg looks; the very same where none is."""
+    return flattened(source) if depth(source) > DEEPEST else source
+
+
+def depth(source: str) -> int:
+    """How deep the deepest element lies, to a reader who does not know where paragraphs end."""
+    tree = Tree(KNOWN_ENDS)
+    deepest = 0
+    for tag in tags(source):
+        if tag.closing:
+            tree.close(tag.name)
+        else:
+            tree.open(tag.name)
+            deepest = max(deepest, len(tree))
+    return deepest
+
+
+def flattened(source: str) -> str:
+    """The page with paragraphs ended and, from some depth on, text and line breaks alone."""
+    parts: list[str] = []
+    tree = Tree(ENDS)
+    done = 0
+    for tag in tags(source):
+        parts.append(source[done : tag.start])
+        done = tag.end
+        if tag.closing:
+            parts += map(end_tag, tree.close(tag.name))
+            continue
+        if tag.name in BLOCKS:
+            parts += map(end_tag, tree.close("p"))
+        parts += map(end_tag, tree.open(tag.name))
+        kept = len(tree) <= DEEPEST
+        parts.append(source[tag.start : tag.end] if kept else line_break(tag.name))
+    return "".join([*parts, source[done:]])
+
+
+def end_tag(closed: Closed) -> str:
+    """What stands for the end of an element."""
+    return f"</{closed.name}>" if closed.depth <= DEEPEST else line_break(closed.name)
+
+
+def line_break(name: str) -> str:
+    """What stands for a tag that is left out."""
+    return "<br>" if name in BLOCKS else ""
+
+
+class Tree:
+    """The elements that are open, outermost first; `ends` says which end which without a tag."""
+
+    def __init__(self, ends: dict[str, set[str]]) -> None:
+        self._ends = ends
+        self._names: list[str] = []
+        self._open: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def open(self, name: str) -> list[Closed]:
+        """Open an element; returns those that it ends, innermost first."""
+        closed = []
+        while self._names and self._names[-1] in self._ends.get(name, ()):
+            closed.append(self._pop())
+        self._names.append(name)
+        self._open[name] += 1
+        return closed
+
+    def close(self, name: str) -> list[Closed]:
+        """Close the innermost element of this name, if one is open, and all in it."""
+        closed: list[Closed] = []
+        while self._open[name] and (not closed or closed[-1].name != name):
+            closed.append(self._pop())
+        return closed
+
+    def _pop(self) -> Closed:
+        at = len(self._names)
+        name = self._names.pop()
+        self._open[name] -= 1
+        return Closed(name, at)
+
+
+def tags(source: str) -> Iterator[Tag]:
+    """The tags of elements with content."""
+    for match in TAG.finditer(source):
+        name = (match["name"] or "").lower()
+        if name and name not in VOID and source[match.end() - 2] != "/":
+            yield Tag(match.start(), match.end(), name, bool(match["closing"]))
