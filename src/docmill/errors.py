@@ -112,6 +112,7 @@ FAILURES = {
         "The parser crashed on this file",
         "Save the file again with another program, or convert it to PDF.",
         retryable=True,
+        of_file=True,
     ),
     "PARSER_OUT_OF_MEMORY": FailureKind(
         "The parser needed more memory than is allowed",

@@ -291,7 +291,7 @@ def test_wait_after_a_failure_is_within_the_stated_bounds(
     for _ in range(tries):
         make_due(admin)
         job = claimed(worker_connection)
-        state = job_queue.fail(worker_connection, job, Failure("PARSER_DIED"), POLICY)
+        state = job_queue.fail(worker_connection, job, Failure("INTERNAL"), POLICY)
         assert state == "queued"
     row = admin.execute(
         "select extract(epoch from j.run_at - a.ended_at)::float8 as wait"
@@ -302,7 +302,7 @@ def test_wait_after_a_failure_is_within_the_stated_bounds(
     assert shortest - 0.5 <= row["wait"] <= longest
 
 
-def test_file_that_asks_for_too_much_is_tried_twice_and_further_while_it_gets_on(
+def test_file_that_breaks_its_parser_is_tried_twice_and_further_while_it_gets_on(
     admin: Sync, worker_connection: Sync
 ) -> None:
     uploaded(admin)
