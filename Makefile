@@ -9,7 +9,7 @@ PORT ?= 8000
 SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test storm bench docs lock clean
+.PHONY: help demo serve check test storm hostile bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 
 storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7
 	cd tests && ../$(BIN)/python -m storm --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+hostile: $(VENV)/installed-dev ## hostile files of every kind: how each ends, its time, its memory
+	cd tests && ../$(BIN)/python -m hostile $(FILES)
 
 bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 	$(BIN)/python bench/upload.py

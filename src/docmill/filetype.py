@@ -170,6 +170,7 @@ MAIL_HEADER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 MAIL_HEADERS_NEEDED = 3
+MAIL_START = re.compile(rb"\s*(?:From |[!-9;-~]+[ \t]*:)")  # RFC 5322, 2.2; `From ` is mbox's
 
 
 def media_type(file: BinaryIO, filename: str) -> str:
@@ -228,6 +229,8 @@ def text_kind(head: bytes, filename: str) -> str:
     named = BY_SUFFIX.get(PurePath(filename).suffix.lower())
     if named == IPYNB:
         return IPYNB if NOTEBOOK.match(head) else JSON
+    if named == EML and not MAIL_START.match(head):
+        return TEXT
     if named in TEXT_LIKE:
         return str(named)
     if HTML_START.match(head):

@@ -101,6 +101,12 @@ def test_name_decides_between_kinds_of_text(content: bytes, name: str, expected:
     assert kind(content, name) == expected
 
 
+def test_text_that_only_its_name_calls_a_mail_is_a_text() -> None:
+    assert kind(b"ferry,harbour\n", "a.eml") == filetype.TEXT
+    assert kind(b"Subject: Sails\n\nHello", "a.eml") == filetype.EML
+    assert kind(b"From a@example.org Mon Jan  1\nSubject: Sails\n", "a.eml") == filetype.EML
+
+
 def test_comments_before_a_page_are_passed_over_however_many() -> None:
     """Thirty of them took a pattern that may give back longer than the machine would last."""
     comments = b"<!-- -->\n" * 5000
