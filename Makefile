@@ -7,9 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 SECONDS ?= 600
+EXAMPLES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test storm hostile bench docs lock clean
+.PHONY: help demo serve check test storm hostile fuzz bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,6 +33,10 @@ test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 
 storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7
 	cd tests && ../$(BIN)/python -m storm --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/installed-dev ## properties of all input, on many more examples: EXAMPLES=10000
+	EXAMPLES=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz \
+		tests/unit/test_shallow_html.py tests/unit/test_chunk.py
 
 hostile: $(VENV)/installed-dev ## hostile files of every kind: how each ends, its time, its memory
 	cd tests && ../$(BIN)/python -m hostile $(FILES)

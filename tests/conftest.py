@@ -6,18 +6,24 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
 
 from docmill import database, embedded_postgres, migrate
 from docmill.database import Addresses, Sync
 
 # Found anew in every run would be found at the wrong time: the examples are the same each time, and
-# no slow machine fails a test.
-hypothesis.settings.register_profile(
-    "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+# no slow machine fails a test. `make fuzz` looks for new ones.
+PATIENT = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=PATIENT)
+settings.register_profile(
+    "fuzz",
+    max_examples=int(os.environ.get("EXAMPLES", "10000")),
+    deadline=None,
+    suppress_health_check=PATIENT,
+    print_blob=True,
 )
-hypothesis.settings.load_profile("same")
+settings.load_profile("same")
 
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
 TABLES = "documents, files, collections, workers, stage_limits, embedding_services, paid_embeddings"

@@ -8,7 +8,6 @@ import copy
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,6 +15,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from docmill.errors import Failure
+from docmill.filetype import ZIP_DAMAGE
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 1 << 30
@@ -39,10 +39,6 @@ ARCHIVE_SUFFIXES = {
     *(".zip", ".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb"),
     *(".odt", ".ods", ".odp", ".epub", ".jar"),
 }
-DAMAGE = (
-    *(zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError),
-    *(zlib.error, struct.error, RuntimeError, OverflowError),
-)
 
 
 @dataclass(slots=True)
@@ -60,7 +56,7 @@ def check_archive(file: BinaryIO) -> None:
     """
     try:
         check_level(file, Tally(), depth=0)
-    except DAMAGE as error:
+    except ZIP_DAMAGE as error:
         raise Failure("FILE_UNREADABLE", f"The archive is damaged ({error}).") from error
 
 
@@ -200,5 +196,5 @@ def check_inner(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, tally: Tally, 
     except Failure as failure:
         if failure.code == "ARCHIVE_REFUSED":
             raise
-    except DAMAGE:
+    except ZIP_DAMAGE:
         return

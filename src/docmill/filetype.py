@@ -6,6 +6,7 @@ A name is what a stranger typed. A PDF named `.docx` is a PDF, and random bytes 
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import BinaryIO
@@ -144,6 +145,10 @@ NO_SECTOR = 0xFFFFFFFA  # from here on, numbers are marks and no sectors ([MS-CF
 MAX_OLE_SECTORS = 4096  # a chain in a circle ends too
 UTF_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
+ZIP_DAMAGE = (  # what `zipfile` raises on archives that are not as they should be
+    *(zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError),
+    *(zlib.error, struct.error, RuntimeError, OverflowError),
+)
 BY_ZIP_FOLDER = [("word/", DOCX), ("ppt/", PPTX), ("xl/", XLSX)]
 BY_MIMETYPE_ENTRY = {ODT: ODT, ODS: ODS, ODP: ODP, EPUB: EPUB} | {
     f"{kind}-template": kind for kind in (ODT, ODS, ODP)
@@ -257,7 +262,7 @@ def zip_kind(file: BinaryIO) -> str:
                     return BY_MIMETYPE_ENTRY.get(
                         entry.read(200).decode("ascii", "replace").strip(), ZIP
                     )
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError):
+    except ZIP_DAMAGE:
         return ZIP
     for folder, kind in BY_ZIP_FOLDER:
         if "[Content_Types].xml" in names and any(name.startswith(folder) for name in names):
@@ -276,7 +281,7 @@ def ole_kind(file: BinaryIO) -> str:
     """The kind of an OLE container by the streams that lie at its top."""
     try:
         streams = set(top_streams(file))
-    except (struct.error, IndexError, UnicodeDecodeError):
+    except (struct.error, IndexError, ValueError):
         return OLE
     return next((kind for stream, kind in BY_OLE_STREAM if stream in streams), OLE)
 
