@@ -141,6 +141,7 @@ WITH_BINARY_BODY = {"image/bmp"}  # its two bytes of magic are also how a text a
 
 HEAD_BYTES = 65536
 PDF_HEADER_WITHIN = 1024  # ISO 32000-1, annex H.3.4.1, note 13
+SECTOR_SHIFTS = {9, 12}  # [MS-CFB] 2.2
 NO_SECTOR = 0xFFFFFFFA  # from here on, numbers are marks and no sectors ([MS-CFB] 2.1)
 MAX_OLE_SECTORS = 4096  # a chain in a circle ends too
 UTF_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -308,7 +309,9 @@ def directory_entries(file: BinaryIO) -> list[bytes]:
     file.seek(0)
     header = file.read(512)
     (shift,) = struct.unpack_from("<H", header, 30)
-    size = 1 << min(shift, 12)
+    if shift not in SECTOR_SHIFTS:
+        raise ValueError("no OLE container has sectors of this size")
+    size = 1 << shift
 
     def read(sector: int) -> bytes:
         file.seek((sector + 1) * size)

@@ -39,6 +39,7 @@ TITLE_END = re.compile(r"</title", re.IGNORECASE)
 
 SLIDE = re.compile(r"ppt/(slides|slideLayouts|slideMasters|notesSlides)/[^/]+\.xml")
 PICTURE = re.compile(rb"<p:pic[\s>].*?</p:pic>", re.DOTALL)
+MEDIA = "ppt/media/"
 PICTURE_END = b"</p:pic>"
 
 
@@ -67,7 +68,9 @@ def parse_pptx(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
     except Failure as failure:
         if "Image" not in failure.detail:
             raise
-        result = extract(without_pictures(file), kind)
+        with reading(filetype.NAMES[kind]):
+            rebuilt = without_pictures(file)
+        result = extract(rebuilt, kind)
     yield from told(result.content, result)
 
 
@@ -163,10 +166,12 @@ def title_of(head: str) -> str:
 
 
 def without_pictures(file: BinaryIO) -> bytes:
-    """The presentation without picture shapes; they hold no text."""
+    """The presentation without pictures and the shapes that show them; they hold no text."""
     rebuilt = io.BytesIO()
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(rebuilt, "w") as target:
         for entry in source.infolist():
+            if entry.filename.startswith(MEDIA):
+                continue  # it may be what is damaged
             data = source.read(entry)
             if SLIDE.fullmatch(entry.filename):
                 data = without_shapes(data)

@@ -1,7 +1,8 @@
 """HTML made shallow, because kreuzberg leaves out, without a word, what lies sixty elements deep.
 
-Not only hostile pages are that deep. It does not know that a paragraph ends where the next begins:
-of a page of a hundred `<p>` without an end tag, which is good HTML, it gave sixty.
+Not only hostile pages are that deep. It does not know that a paragraph ends where the next begins,
+or with the `<div>` that it is in: of a hundred `<p>` without end tags, which is good HTML, it gave
+sixty.
 """
 
 import re
@@ -32,16 +33,15 @@ BLOCKS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "menu", "nav", "ol", "option", "p", "pre"),
     *("search", "section", "summary", "table", "td", "th", "tr", "ul"),
 }
-# What ends which others; kreuzberg knows the first, and counts the second as one in the other.
-KNOWN_ENDS = {
+ENDS = {  # what ends which others
     "li": {"li"},
     "dt": {"dt", "dd"},
     "dd": {"dt", "dd"},
     "td": {"td", "th"},
     "th": {"td", "th"},
     "tr": {"td", "th", "tr"},
+    "option": {"option"},
 }
-ENDS = {**KNOWN_ENDS, "option": {"option"}}
 
 
 class Tag(NamedTuple):
@@ -66,22 +66,25 @@ def shallow(source: str) -> str:
 
 
 def depth(source: str) -> int:
-    """How deep the deepest element lies, to a reader who does not know where paragraphs end."""
-    tree = Tree(KNOWN_ENDS)
+    """How deep the deepest element lies, to a reader who sees no end but one that is written out.
+
+    kreuzberg sees some of the others; a page that is taken for deeper than it is loses nothing.
+    """
+    names: list[str] = []
     deepest = 0
     for tag in tags(source):
-        if tag.closing:
-            tree.close(tag.name)
-        else:
-            tree.open(tag.name)
-            deepest = max(deepest, len(tree))
+        if not tag.closing:
+            names.append(tag.name)
+            deepest = max(deepest, len(names))
+        elif names and names[-1] == tag.name:
+            names.pop()
     return deepest
 
 
 def flattened(source: str) -> str:
     """The page with paragraphs ended and, from some depth on, text and line breaks alone."""
     parts: list[str] = []
-    tree = Tree(ENDS)
+    tree = Tree()
     done = 0
     for tag in tags(source):
         parts.append(source[done : tag.start])
@@ -108,10 +111,9 @@ def line_break(name: str) -> str:
 
 
 class Tree:
-    """The elements that are open, outermost first; `ends` says which end which without a tag."""
+    """The elements that are open, outermost first."""
 
-    def __init__(self, ends: dict[str, set[str]]) -> None:
-        self._ends = ends
+    def __init__(self) -> None:
         self._names: list[str] = []
         self._open: Counter[str] = Counter()
 
@@ -121,7 +123,7 @@ class Tree:
     def open(self, name: str) -> list[Closed]:
         """Open an element; returns those that it ends, innermost first."""
         closed = []
-        while self._names and self._names[-1] in self._ends.get(name, ()):
+        while self._names and self._names[-1] in ENDS.get(name, ()):
             closed.append(self._pop())
         self._names.append(name)
         self._open[name] += 1

@@ -7,6 +7,7 @@ import pytest
 from docmill import filetype
 from docmill.filetype import correction, media_type
 from made_files import docx, open_document, pdf, zip_of, zipped
+from made_ole import ole
 
 HTML_PAGE = b"<!-- made by hand -->\n<!DOCTYPE html><html><body>x</body></html>"
 MAIL = b"From: a@example.org\r\nTo: b@example.org\r\nSubject: Sails\r\n\r\nHello\r\n"
@@ -105,6 +106,14 @@ def test_text_that_only_its_name_calls_a_mail_is_a_text() -> None:
     assert kind(b"ferry,harbour\n", "a.eml") == filetype.TEXT
     assert kind(b"Subject: Sails\n\nHello", "a.eml") == filetype.EML
     assert kind(b"From a@example.org Mon Jan  1\nSubject: Sails\n", "a.eml") == filetype.EML
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 10, 63])
+def test_container_with_sectors_of_no_size_is_no_document(shift: int) -> None:
+    broken = bytearray(ole({"WordDocument": b"x"}))
+    broken[30] = shift
+
+    assert kind(bytes(broken), "a.doc") == filetype.OLE
 
 
 def test_comments_before_a_page_are_passed_over_however_many() -> None:

@@ -18,6 +18,7 @@ from docmill.parse_pdf import MAX_PAGE_CHARACTERS
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.parse_text import PAGE_CHARACTERS
 from made_files import docx, one_page, open_document, pdf, pdf_of, pdf_stream, zip_of, zipped
+from made_office import pptx, shape
 
 Parts = list[Opened | Page | Notice]
 
@@ -420,12 +421,26 @@ def test_broken_or_locked_archive_inside_is_no_reason_to_refuse(read: Read) -> N
     assert "whole" in text(parts)
 
 
-def test_damaged_packed_data_is_unreadable(read: Read) -> None:
-    damaged = bytearray(docx("x", **{"word/a.xml": bytes(range(256)) * 9}))
-    place = damaged.find(b"word/a.xml") + len("word/a.xml")
-    damaged[place : place + 9] = b"\xff" * 9
+def damaged(archive: bytes, entry: str) -> bytes:
+    """The archive with the packed data of an entry overwritten where it begins."""
+    place = archive.find(entry.encode()) + len(entry)
+    return archive[:place] + b"\xff" * 9 + archive[place + 9 :]
 
-    assert refusal(read, bytes(damaged), "a.docx").startswith("FILE_UNREADABLE")
+
+def test_damage_counts_where_the_text_is_and_not_elsewhere(read: Read) -> None:
+    whole = docx("a ferry and a harbour", **{"word/media/a.png": bytes(range(256)) * 9})
+
+    assert "a ferry" in text(read(damaged(whole, "word/media/a.png"), "a.docx"))
+    assert refusal(read, damaged(whole, "word/document.xml"), "a.docx").startswith(
+        "FILE_UNREADABLE"
+    )
+
+
+def test_damaged_picture_in_a_presentation_loses_no_text(read: Read) -> None:
+    nothing = '<p:pic><p:blipFill><a:blip r:embed="rId9"/></p:blipFill></p:pic>'
+    slides = pptx(nothing + shape("a ferry"), **{"ppt/media/a.png": bytes(range(256)) * 9})
+
+    assert "a ferry" in text(read(damaged(slides, "ppt/media/a.png"), "a.pptx"))
 
 
 def test_entry_that_lies_about_its_size_is_refused(read: Read) -> None:

@@ -52,6 +52,16 @@ def test_two_hundred_of_a_tag_without_an_end_lose_nothing(tag: str) -> None:
     assert words_read(page) == words
 
 
+@pytest.mark.parametrize(
+    "element",
+    ["<div><p>{}</div>", "<p><b>{}</p>", "<ul><li>{}</ul>", "<table><tr><td>{}</table>"],
+)
+def test_ends_that_only_the_outer_element_tells_lose_nothing(element: str) -> None:
+    words = [f"w{number}" for number in range(100, 300)]
+
+    assert words_read("<body>" + "\n".join(map(element.format, words))) == words
+
+
 def test_paragraphs_without_an_end_stay_paragraphs() -> None:
     page = "".join(f"<p>paragraph {number}\n" for number in range(100))
 
