@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docmill import lexical
-from docmill.chunk import PAGE_SEPARATOR, ChunkSizing, ChunkState, chunk_window
+from docmill.chunk import PAGE_SEPARATOR, ChunkSizing, ChunkState, chunk_window, windows
 from docmill.database import Sync
 from docmill.model import Page
 
@@ -25,7 +25,8 @@ def test_passages_are_pieces_of_the_text_and_leave_nothing_out(
     pages = [Page(1, text), Page(2, text[::-1])]
     whole = PAGE_SEPARATOR.join(page.text for page in pages)
 
-    chunks, state = chunk_window(pages, ChunkState(), ChunkSizing(size, limit))
+    (window,) = windows(pages)
+    chunks, state = chunk_window(window, ChunkState(), ChunkSizing(size, limit))
 
     assert all(whole[chunk.char_start : chunk.char_end] == chunk.text for chunk in chunks)
     assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(whole.split())
