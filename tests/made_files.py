@@ -11,26 +11,35 @@ CONTENT_TYPES = "[Content_Types].xml"
 
 def pdf(*pages: str) -> bytes:
     """A PDF with a line of text on each page."""
-    kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(pages)))
+    return pdf_of(pdf_objects([f"BT /F 9 Tf 9 9 Td ({text}) Tj ET" for text in pages]))
+
+
+def pdf_objects(contents: list[str], more: str = "") -> list[bytes]:
+    """A PDF's objects: catalogue, pages, a font, then each page and what it draws."""
+    kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(contents)))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
-        f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>".encode(),
+        f"<</Type/Pages/Kids[{kids}]/Count {len(contents)}>>".encode(),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
     ]
-    for at, text in enumerate(pages):
+    for at, content in enumerate(contents):
         place = f"/Parent 2 0 R/MediaBox[0 0 9000 99]/Contents {5 + 2 * at} 0 R"
-        objects += [
-            f"<</Type/Page{place}/Resources<</Font<</F 3 0 R>>>>>>".encode(),
-            pdf_stream(f"BT /F 9 Tf 9 9 Td ({text}) Tj ET".encode()),
-        ]
-    return pdf_of(objects)
+        resources = f"/Resources<</Font<</F 3 0 R>>{more}>>"
+        objects += [f"<</Type/Page{place}{resources}>>".encode(), pdf_stream(content.encode())]
+    return objects
 
 
 def pdf_that_calls_itself() -> bytes:
     """A form that draws itself twice: PDFium takes memory until it is killed."""
-    calls = b"/Resources<</XObject<</F 5 0 R>>>>"
-    form = pdf_stream(b"/F Do /F Do", b"/Type/XObject/Subtype/Form/BBox[0 0 99 99]" + calls)
-    return pdf_of([*one_page(calls), pdf_stream(b"/F Do"), form])
+    return pdf_with_broken_pages("")
+
+
+def pdf_with_broken_pages(*pages: str) -> bytes:
+    """As `pdf`, but a page without a text draws a form that draws itself twice."""
+    calls = f"/XObject<</X {4 + 2 * len(pages)} 0 R>>"
+    contents = [f"BT /F 9 Tf 9 9 Td ({text}) Tj ET" if text else "/X Do" for text in pages]
+    kind = f"/Type/XObject/Subtype/Form/BBox[0 0 99 99]/Resources<<{calls}>>"
+    return pdf_of([*pdf_objects(contents, calls), pdf_stream(b"/X Do /X Do", kind.encode())])
 
 
 def pdf_of_many_strokes(strokes: int) -> bytes:

@@ -5,10 +5,11 @@ job for each further range, so that ranges are read side by side and a crash cos
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from docmill import documents, job_queue
 from docmill.database import Sync
+from docmill.errors import Failure
 from docmill.job_queue import Part
 from docmill.model import Job, Notice, Opened, Page
 from docmill.workplace import Following, Work, Workplace
@@ -21,6 +22,10 @@ WINDOW_CHARACTERS = 500_000
 WINDOW_SECONDS = 1.0
 # More text than this is read back by the next stage instead of being handed on in memory.
 HANDED_ON_CHARACTERS = 1_000_000
+# Each costs up to the limits of a whole range; the next attempt goes on behind them.
+BROKEN_PAGES_PER_ATTEMPT = 2
+
+Event = Opened | Page | Notice
 
 
 class Window:
@@ -59,7 +64,7 @@ class Reading:
         self.handed_on: list[Page] | None = None if self.split or job.done else []
         self._characters = 0
 
-    def take(self, event: Opened | Page | Notice) -> None:
+    def take(self, event: Event) -> None:
         """Take what the parser sent, and commit when a window is full."""
         match event:
             case Opened():
@@ -166,12 +171,54 @@ def run(place: Workplace, work: Work) -> Following | None:
     reading = Reading(place, work.job)
     first, last = pages_to_read(work.job)
     with place.spool.file(work.job.file_id) as file:
-        for event in place.parser.parse(
-            file, work.job.filename, first=first, last=last, stop=work.stop
-        ):
+
+        def read(first: int, last: int) -> Iterator[Event]:
+            name, stop = work.job.filename, work.stop
+            return place.parser.parse(file, name, first=first, last=last, stop=stop)
+
+        for event in around_broken_pages(read, first, last):
             reading.take(event)
     work.go_on()
     return reading.finish()
+
+
+def around_broken_pages(
+    read: Callable[[int, int], Iterator[Event]], first: int, last: int
+) -> Iterator[Event]:
+    """What `read` gives for a range of pages, but for a page that breaks the parser.
+
+    Such a page is tried again by itself, in the fresh parser that `read` finds; if it breaks that
+    one as well, it is left out with a warning: one bad page of a book is no reason to refuse it.
+    A file of one page, or without pages, fails: nothing of it would be left.
+    """
+    page, end = first, 0
+    for _ in range(BROKEN_PAGES_PER_ATTEMPT):
+        try:
+            for event in read(page, last):
+                if isinstance(event, Opened) and event.ranged and (event.pages or 0) > 1:
+                    end = min(last, event.pages or 0)
+                if isinstance(event, Page):
+                    page = event.number + 1
+                yield event
+        except Failure as failure:
+            if not failure.kind.of_file or page > end:
+                raise
+        else:
+            return
+        yield from alone(read, page)
+        page += 1
+    yield from read(page, last)
+
+
+def alone(read: Callable[[int, int], Iterator[Event]], page: int) -> Iterator[Event]:
+    """One page by itself, or an empty one in its place and why."""
+    try:
+        yield from [event for event in read(page, page) if not isinstance(event, Opened)]
+    except Failure as failure:
+        if not failure.kind.of_file:
+            raise
+        yield Page(page, "")
+        yield Notice("PARTS_SKIPPED", f"{failure.said} The page was left out.", page)
 
 
 def pages_to_read(job: Job) -> tuple[int, int]:
@@ -181,7 +228,7 @@ def pages_to_read(job: Job) -> tuple[int, int]:
     as far as one part may go; one that can't be read in ranges comes whole all the same.
     """
     if job.span is None:
-        return 1, PAGES_PER_PART
+        return 1 + job.done, PAGES_PER_PART
     return job.span["first"] + job.done, job.span["last"]
 
 

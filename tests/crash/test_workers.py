@@ -168,24 +168,20 @@ def test_file_that_kills_its_parser_every_time_fails_with_a_reason_and_harms_nob
     assert [a["outcome"] for a in jobs[0]["attempts"]] == ["failed"] * 2
 
 
-def test_parser_killed_by_a_signal_costs_one_attempt_and_the_worker_goes_on(
+def test_parser_killed_by_a_signal_loses_no_page_and_the_worker_goes_on(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
     document_id = api.upload("a.pdf", wide_pdf())
     worker = start_worker()
     until(lambda: frozen_in(admin, worker, "parse"), "it stands still early in a range")
-    for child in children_of(worker.process.pid):
+    killed = children_of(worker.process.pid)
+    for child in killed:
         os.kill(child, signal.SIGSEGV)
     os.kill(worker.process.pid, signal.SIGCONT)
     status = api.completed(document_id)
     assert status["progress"]["parse"]["done"] == 800
-    attempts = [
-        attempt
-        for job in api.http.get(f"/documents/{document_id}/jobs").json()["jobs"]
-        for attempt in job["attempts"]
-        if attempt["outcome"] == "failed"
-    ]
-    assert {attempt["error"]["code"] for attempt in attempts} == {"PARSER_DIED"}
+    assert status["warnings"] == []
+    assert not set(killed) & set(children_of(worker.process.pid))
     assert worker.process.poll() is None
 
 

@@ -4,12 +4,30 @@ import zlib
 
 from hostile.archives import MIB, deflated
 from hostile.cases import case
-from made_files import one_page, pdf, pdf_of, pdf_of_many_strokes, pdf_stream, pdf_that_calls_itself
+from made_files import (
+    one_page,
+    pdf,
+    pdf_of,
+    pdf_of_many_strokes,
+    pdf_stream,
+    pdf_that_calls_itself,
+    pdf_with_broken_pages,
+)
 
 
 @case("form-calls-itself.pdf", "PARSER_OUT_OF_MEMORY", heavy=True)
 def form_calls_itself() -> bytes:
     return pdf_that_calls_itself()
+
+
+@case("bad-page-in-a-book.pdf", "completed: PARTS_SKIPPED", heavy=True)
+def bad_page() -> bytes:
+    return pdf_with_broken_pages(*["ferry"] * 140, "", *["harbour"] * 60)
+
+
+@case("bad-pages-only.pdf", "PARSER_OUT_OF_MEMORY", heavy=True)
+def bad_pages() -> bytes:
+    return pdf_with_broken_pages(*[""] * 200)
 
 
 @case("spaces-1-gib.pdf", "PARSER_OUT_OF_MEMORY", heavy=True)
