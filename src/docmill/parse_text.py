@@ -186,6 +186,8 @@ def guess(data: bytes) -> Encoding:
     if is_damaged_utf8(data):
         return Encoding("utf-8", guessed=True)
     best = charset_normalizer.from_bytes(data, cp_isolation=CANDIDATES).best()
+    if best is None and is_readable(data):
+        return Encoding("utf-8", guessed=True)
     if best is None:
         raise Failure("FILE_UNREADABLE", "It is text in no encoding that docmill knows.")
     if best.encoding in {"cp1250", "cp1254", "cp1257"} and is_western(data):
@@ -199,6 +201,12 @@ def is_damaged_utf8(data: bytes) -> bool:
     wrong = text.count("\ufffd")
     right = sum(character > "\x7f" for character in text) - wrong
     return right > 10 * wrong
+
+
+def is_readable(data: bytes) -> bool:
+    """Text of which nine characters in ten can be read, such as a log with some stray bytes."""
+    text = data.decode("utf-8", errors="replace")
+    return text.count("\ufffd") * 10 <= len(text)
 
 
 def is_western(data: bytes) -> bool:

@@ -8,6 +8,8 @@ from email.message import EmailMessage
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from docmill import archive_check, filetype
 from docmill.errors import FAILURES, WARNINGS, Failure
@@ -158,6 +160,23 @@ def test_few_bad_bytes_in_utf8_are_replaced_and_told(read: Read) -> None:
 
     assert text(parts) == "größer " * 20 + "\ufffd\n"
     assert codes(parts) == [("ENCODING_GUESSED", None), ("CONTENT_REPLACED", None)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 219), st.integers(128, 255)), max_size=9))
+def test_stray_bytes_in_a_plain_text_are_no_reason_to_refuse_it(
+    read: Read, stray: list[tuple[int, int]]
+) -> None:
+    content = bytearray(b"a ferry and a harbour\n" * 10)
+    for place, byte in stray:
+        content[place] = byte
+
+    assert len(pages(read(bytes(content), "a.log"))) == 1
+
+
+def test_text_of_which_little_can_be_read_is_refused(read: Read) -> None:
+    said = refusal(read, b"ab \x81\xff\xfe\x90\n" * 30, "a.txt")
+
+    assert said.startswith("FILE_UNREADABLE: It is text in no encoding")
 
 
 def test_nul_and_lone_surrogates_never_reach_a_page(read: Read) -> None:
