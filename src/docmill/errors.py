@@ -156,8 +156,8 @@ FAILURES = {
         outage="embedder",
     ),
     "STORAGE_FULL": FailureKind(
-        "The database has no room left",
-        "Make room on the database's disk; it is tried again.",
+        "There is no room left",
+        "Make room on the disk that is full, mostly the database's; it is tried again.",
         retryable=True,
         outage="storage",
     ),

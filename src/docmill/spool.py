@@ -5,6 +5,7 @@ own and usually come to the same worker. It has no name, so nothing is left of i
 ends.
 """
 
+import errno
 import tempfile
 import threading
 from collections import OrderedDict
@@ -15,15 +16,18 @@ from uuid import UUID
 
 from docmill import documents
 from docmill.database import WorkerDatabase
+from docmill.errors import Failure
 
 COPIES_KEPT = 2
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Copy:
     """A file's bytes on this machine, whole once `filled`; `users` read it now."""
 
     def __init__(self) -> None:
-        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="docmill-")  # noqa: SIM115 - the spool closes it
+        # The spool closes it. Unbuffered: what finds no room must not be tried again at the close.
+        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="docmill-", buffering=0)  # noqa: SIM115
         self.filling = threading.Lock()
         self.filled = False
         self.users = 0
@@ -67,9 +71,15 @@ class Spool:
     def _fill(self, copy: Copy, file_id: UUID) -> None:
         copy.file.seek(0)
         copy.file.truncate()  # a try before this one may have failed half-way
-        for part in documents.read_file(self._database, file_id):
-            copy.file.write(part)
-        copy.file.flush()
+        try:
+            for part in documents.read_file(self._database, file_id):
+                write_whole(copy.file, part)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise Failure(
+                "STORAGE_FULL", "A worker's folder for temporary files is full."
+            ) from error
         copy.filled = True
 
     def _leave(self, copy: Copy) -> None:
@@ -78,3 +88,10 @@ class Spool:
             unused = [key for key, kept in self._copies.items() if not kept.users]
             for key in unused[: max(0, len(self._copies) - COPIES_KEPT)]:
                 self._copies.pop(key).file.close()
+
+
+def write_whole(file: IO[bytes], data: bytes) -> None:
+    """Write all of it; an unbuffered file may take only a part at once."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
