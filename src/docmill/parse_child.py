@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -180,9 +179,11 @@ class OpenFile(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Read on from the position."""
-        read = os.preadv(self._descriptor, [buffer], self._position)
-        self._position += read
-        return read
+        into = memoryview(buffer).cast("B")
+        data = os.pread(self._descriptor, len(into), self._position)
+        into[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -252,16 +253,19 @@ class Limits:
         import resource  # noqa: PLC0415 - absent on Windows, where the parent's watch is all there is
 
         self._resource = resource
-        self._memory = Path("/proc/self/statm").open("rb") if sys.platform == "linux" else None  # noqa: SIM115
+        self._memory = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else None
         for never in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
             resource.setrlimit(never, (0, 0))
 
     def allow_memory(self, size: int) -> None:
         """No more address space than what is mapped now plus this, in bytes."""
-        if self._memory:
-            self._memory.seek(0)
-            mapped = int(self._memory.read().split()[0]) * self._resource.getpagesize()
-            self._set_soft(self._resource.RLIMIT_AS, mapped + size)
+        if self._memory is not None:
+            self._set_soft(self._resource.RLIMIT_AS, self.mapped_bytes(self._memory) + size)
+
+    def mapped_bytes(self, statm: int) -> int:
+        """How much address space is in use, by the first number of proc(5)'s `statm`."""
+        pages = int(os.pread(statm, 100, 0).split()[0])
+        return pages * self._resource.getpagesize()
 
     def allow_cpu(self, request: Request, pages: float) -> None:
         """SIGXCPU when this request has used its share, counted from now."""

@@ -364,6 +364,21 @@ def test_child_has_nothing_open_but_its_pipes(parser: ParseProcess, short: Path)
     assert opened == ["null", "null", "pipe", "socket", "statm"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
+def test_memory_is_allowed_on_top_of_what_is_mapped_by_then() -> None:
+    code = (
+        "import mmap, resource; from docmill.parse_child import Limits\n"
+        "limits, allowed = Limits(), []\n"
+        "for _ in range(2):\n"
+        "    limits.allow_memory(1 << 30)\n"
+        "    allowed.append(resource.getrlimit(resource.RLIMIT_AS)[0])\n"
+        "    held = mmap.mmap(-1, 1 << 26)\n"
+        "print(allowed[1] - allowed[0] >= 1 << 26)"
+    )
+
+    assert subprocess.check_output([sys.executable, "-c", code]) == b"True\n"
+
+
 def test_ranges_of_one_open_file_are_read_side_by_side(make: Make, long: Path) -> None:
     with long.open("rb") as file:
         ranges = [
