@@ -30,6 +30,7 @@ from docmill.parse_child import DONE, FRAME, LONGEST_BODY, Request, unframe
 CHILD = "docmill.parse_child"
 TICK_SECONDS = 0.1  # how soon a stop is heard, and how often memory is looked at
 READ_BYTES = 1 << 20
+START_SECONDS = 60.0  # takes half a second of CPU, which a busy machine may not have at once
 EXIT_SECONDS = 5.0
 MEMORY_SIGNALS = {  # how allocators, Rust and the kernel end a process without memory
     signal.SIGABRT,
@@ -150,7 +151,10 @@ class ParseProcess:
 
 
 class Child:
-    """The process, the socket to it and the pipe from it. `idle` says that it owes no answer."""
+    """The process, the socket to it and the pipe from it.
+
+    `ready` says that it has started, `idle` that it owes no answer.
+    """
 
     def __init__(self) -> None:
         self.requests, stdin = socket.socketpair()
@@ -169,6 +173,7 @@ class Child:
         self.poll = select.poll()
         self.poll.register(self.answers, select.POLLIN)
         self.buffer = bytearray()
+        self.ready = False
         self.idle = True
         self.served = 0
 
@@ -192,6 +197,7 @@ class Child:
             watch.heard()
         kind, number, body = frame
         watch.end(len(body))
+        self.ready = True  # it says so first
         try:
             part = unframe(kind, number, body)
         except (ValueError, TypeError, KeyError) as error:
@@ -262,8 +268,9 @@ class Watch:
         self.last_heard = time.monotonic()
 
     def end(self, length: int) -> None:
-        """The part is here, in so many bytes."""
-        self.waited += time.monotonic() - self.began
+        """The part is here, in so many bytes. Starting the parser is not the file's fault."""
+        if self.child.ready:
+            self.waited += time.monotonic() - self.began
         self.output += length
 
     def note(self, part: Opened | Page | Notice) -> None:
@@ -288,12 +295,12 @@ class Watch:
         if self.stop.is_set():
             raise Stopped
         now = time.monotonic()
-        if now - self.last_heard > self.limits.stall_seconds:
+        patience = self.limits.stall_seconds if self.child.ready else START_SECONDS
+        if now - self.last_heard > patience:
             raise Failure(
-                "PARSER_STALLED",
-                f"Nothing came from the parser for {self.limits.stall_seconds:g} s{self.where}.",
+                "PARSER_STALLED", f"Nothing came from the parser for {patience:g} s{self.where}."
             )
-        if self.waited + now - self.began > self.limits.seconds:
+        if self.child.ready and self.waited + now - self.began > self.limits.seconds:
             raise Failure(
                 "PARSER_TIMEOUT",
                 f"The parser took more than {self.limits.seconds:g} s{self.where}.",

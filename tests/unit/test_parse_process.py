@@ -156,7 +156,7 @@ def test_child_killed_while_idle_is_replaced_unnoticed(parser: ParseProcess, sho
 
 
 def test_hanging_parser_is_ended_by_the_stall_limit(make: Make, short: Path, long: Path) -> None:
-    parser = make(ParseLimits(stall_seconds=0.5))
+    parser = make(ParseLimits(stall_seconds=2))
     parts = run(parser, long)
     first_page(parts)
 
@@ -169,8 +169,21 @@ def test_hanging_parser_is_ended_by_the_stall_limit(make: Make, short: Path, lon
     parser.close()
 
 
+def test_time_that_a_parser_takes_to_start_is_not_held_against_the_file(
+    make: Make, short: Path
+) -> None:
+    parser = make(ParseLimits(seconds=3, stall_seconds=3))
+    parser.start()
+    pid = pid_of(parser)
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(4, os.kill, (pid, signal.SIGCONT)).start()
+
+    assert_usable(parser, short)
+    assert pid_of(parser) == pid
+
+
 def test_time_is_limited_as_a_whole(make: Make, short: Path, long: Path) -> None:
-    parser = make(ParseLimits(seconds=0.5))
+    parser = make(ParseLimits(seconds=2))
     parts = run(parser, long)
     first_page(parts)
 
