@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from hostile import CASES
-from hostile.cases import Case, ending
+from hostile.cases import Case, end_of
 from running import Docmill, until
 
 PATIENCE_SECONDS = 1800.0
@@ -75,12 +75,6 @@ def run(docmill: Docmill, peaks: Peaks, case: Case) -> bool:
     if end not in case.ends:
         print(f"  NOT SO: expected {' or '.join(sorted(case.ends))}")
     return end in case.ends
-
-
-def end_of(status: dict[str, Any]) -> str:
-    """The ending of a document by its status."""
-    error = status["error"]
-    return ending((told["code"] for told in status["warnings"]), error and error["code"])
 
 
 def tries(docmill: Docmill, document_id: str) -> int:

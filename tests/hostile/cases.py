@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 Make = Callable[[], bytes]
 
@@ -33,3 +34,9 @@ def ending(warnings: Iterable[str], failure: str | None = None) -> str:
     """A failure's code, `completed`, or `completed: ` and the codes of its warnings."""
     told = ", ".join(sorted(set(warnings)))
     return failure or ("completed" + (f": {told}" if told else ""))
+
+
+def end_of(status: dict[str, Any]) -> str:
+    """The ending of a document by its status."""
+    error = status["error"]
+    return ending((told["code"] for told in status["warnings"]), error and error["code"])
