@@ -171,6 +171,8 @@ def give_up_files(libc: ctypes.CDLL, library: list[str]) -> int:
     scoped = ABSTRACT_SOCKETS_AND_SIGNALS if version >= SINCE_SCOPES else 0
     attributes = struct.pack("=QQQ", rights, tcp, scoped)
     rules = libc.syscall(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+    if rules < 0:
+        return 0
     for folder in library:
         place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         rule = struct.pack("=Qi", READ_FILE | READ_DIR, place)

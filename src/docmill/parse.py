@@ -14,6 +14,7 @@ from docmill.filetype import NAMES
 from docmill.model import Notice, Opened, Page
 from docmill.parse_mail import parse_mail
 from docmill.parse_office import (
+    parse_epub,
     parse_html,
     parse_office,
     parse_open_document,
@@ -33,7 +34,7 @@ WHOLE: dict[str, Callable[[BinaryIO, str], Parts]] = {
     filetype.ODT: parse_open_document,
     filetype.ODS: parse_open_document,
     filetype.ODP: parse_open_document,
-    filetype.EPUB: parse_office,
+    filetype.EPUB: parse_epub,
     filetype.DOC: parse_office,
     filetype.XLS: parse_office,
     filetype.PPT: parse_office,

@@ -37,6 +37,8 @@ SCRIPT_END = re.compile(r"</script\s*>", re.IGNORECASE)
 TITLE_START = re.compile(r"<title\b[^<>]*>", re.IGNORECASE)
 TITLE_END = re.compile(r"</title", re.IGNORECASE)
 
+CHAPTER = re.compile(r"\.x?html?$", re.IGNORECASE)
+CHAPTER_WITHIN = 32 << 20
 SLIDE = re.compile(r"ppt/(slides|slideLayouts|slideMasters|notesSlides)/[^/]+\.xml")
 PICTURE = re.compile(rb"<p:pic[\s>].*?</p:pic>", re.DOTALL)
 MEDIA = "ppt/media/"
@@ -59,6 +61,16 @@ def parse_html(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
         text = f"# {title}\n\n{text}"
     yield from told(text, result)
     yield from notices(encoding, replaced=False)
+
+
+def parse_epub(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
+    """A book, with its chapters made shallow where they are deep."""
+    try:
+        book = shallow_book(file)
+    except filetype.ZIP_DAMAGE:  # kreuzberg may read the rest
+        book = whole(file)
+    result = extract(book, kind)
+    yield from told(result.content, result)
 
 
 def parse_pptx(file: BinaryIO, kind: str) -> Iterator[Page | Notice]:
@@ -160,6 +172,32 @@ def title_of(head: str) -> str:
     start = TITLE_START.search(head)
     end = TITLE_END.search(head, start.end()) if start else None
     return " ".join(html.unescape(head[start.end() : end.start()]).split()) if start and end else ""
+
+
+# EPUB ------------------------------------------------------------------------------------
+
+
+def shallow_book(file: BinaryIO) -> bytes:
+    """The book, with the chapters changed that kreuzberg would leave out something of."""
+    with zipfile.ZipFile(file) as archive:
+        changed = dict(shallow_chapters(archive))
+        if not changed:
+            return whole(file)
+        rebuilt = io.BytesIO()
+        with zipfile.ZipFile(rebuilt, "w") as target:
+            for entry in archive.infolist():
+                target.writestr(entry.filename, changed.get(entry.filename) or archive.read(entry))
+    return rebuilt.getvalue()
+
+
+def shallow_chapters(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    """Name and new source of each chapter that lies too deep."""
+    for entry in archive.infolist():
+        if CHAPTER.search(entry.filename) and entry.file_size <= CHAPTER_WITHIN:
+            source = archive.read(entry).decode("utf-8", errors="surrogateescape")
+            changed = shallow(source)
+            if changed is not source:
+                yield entry.filename, changed.encode("utf-8", errors="surrogateescape")
 
 
 # pptx ------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def end_tag(closed: Closed) -> str:
 
 def line_break(name: str) -> str:
     """What stands for a tag that is left out."""
-    return "<br>" if name in BLOCKS else ""
+    return "<br/>" if name in BLOCKS else ""
 
 
 class Tree:

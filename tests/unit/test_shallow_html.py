@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from docmill.model import Page
 from docmill.parse import parse
 from docmill.shallow_html import DEEPEST, depth, flattened, shallow
+from made_office import epub
 
 ANY = st.sampled_from(["p", "div", "b", "li", "ul", "table", "tr", "td", "span", "option", "dd"])
 # Text between a table and its cells belongs nowhere, and kreuzberg leaves it out.
@@ -84,6 +85,17 @@ def test_page_that_is_not_deep_is_left_as_it_is() -> None:
 )
 def test_page_without_end_takes_no_longer(page: str) -> None:
     assert len(shallow(page)) <= 3 * len(page)
+
+
+@pytest.mark.parametrize("deep", [3, 300])
+def test_book_loses_nothing_that_lies_deep(deep: int) -> None:
+    chapter = "<div>" * deep + "<p>w100</p>" + "</div>" * deep + "<p>w101</p>"
+    parts = parse(io.BytesIO(epub(chapter)), "a.epub")
+
+    assert words_of("".join(part.text for part in parts if isinstance(part, Page))) == [
+        "w100",
+        "w101",
+    ]
 
 
 @given(soup_of(ANY))
