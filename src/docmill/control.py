@@ -57,7 +57,7 @@ class Control:
         which = {"document_id": document_id}
         async with self._database.commit(self._owner, "reprocess") as connection:
             await _find(connection, document_id)
-            await connection.execute(STATEMENTS.lock_ended_jobs, which)
+            await _lock_jobs(connection, document_id)
             row = await _one(connection, STATEMENTS.reprocess_document, which)
             if row is None:
                 raise Problem(
@@ -76,7 +76,7 @@ class Control:
             try:
                 return await self._delete_once(document_id)
             except psycopg.errors.ForeignKeyViolation:
-                # A worker added a job, or an upload took the same bytes, at this very moment.
+                # An upload took the same bytes at this very moment.
                 continue
         return await self._delete_once(document_id)
 
@@ -84,7 +84,7 @@ class Control:
         which = {"document_id": document_id}
         async with self._database.commit(self._owner, "delete") as connection:
             await _find(connection, document_id)
-            await connection.execute(STATEMENTS.lock_ended_jobs, which)
+            await _lock_jobs(connection, document_id)
             row = await _one(connection, STATEMENTS.delete_document, which)
             if row is not None:
                 for file_id in sorted({row["file_id"], row["served_file_id"]} - {None}):
@@ -93,15 +93,14 @@ class Control:
 
 async def revoke(connection: Async, document_id: UUID) -> None:
     """End every live job of a document; whoever works on one is refused from now on."""
-    which = {"document_id": document_id}
-    await connection.execute(QUEUE.lock_jobs, which)
-    await connection.execute(QUEUE.revoke_jobs, which)
+    await _lock_jobs(connection, document_id)
+    await connection.execute(QUEUE.revoke_jobs, {"document_id": document_id})
 
 
 async def requeue(connection: Async, document_id: UUID) -> bool:
     """Let a failed or cancelled document go on where it stopped; False where it is neither."""
     which = {"document_id": document_id}
-    await connection.execute(STATEMENTS.lock_ended_jobs, which)
+    await _lock_jobs(connection, document_id)
     row = await _one(connection, STATEMENTS.retry_document, which)
     if row is None:
         return False
@@ -125,6 +124,19 @@ async def _find(connection: Async, document_id: UUID) -> Row:
     if row is None:
         raise not_found()
     return row
+
+
+async def _lock_jobs(connection: Async, document_id: UUID) -> None:
+    """As `job_queue.lock_jobs`: hold every job of the document, those that came meanwhile too."""
+    which = {"document_id": document_id}
+    held: list[Row] | None = None
+    while (found := await _all(connection, QUEUE.lock_jobs, which)) != held:
+        held = found
+
+
+async def _all(connection: Async, statement: bytes, parameters: dict[str, Any]) -> list[Row]:
+    cursor = await connection.execute(statement, parameters)
+    return await cursor.fetchall()
 
 
 async def _one(connection: Async, statement: bytes, parameters: dict[str, Any]) -> Row | None:

@@ -6,9 +6,6 @@ update documents
 set status = 'cancelled', stage = null, version = version + 1, changed_at = now()
 where id = %(document_id)s and status in ('queued', 'processing');
 
--- lock_ended_jobs --
-select id from processing_jobs where document_id = %(document_id)s order by id for no key update;
-
 -- retry_document --
 -- The counts stay: what was committed is done, and the work goes on behind it.
 update documents

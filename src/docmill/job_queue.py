@@ -9,6 +9,7 @@ next job are one commit. `checkpoint` and `finish` are fences and go first in it
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -205,7 +206,7 @@ def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool
     not be overruled). Returns False where nothing was written.
     """
     error = error_json(job, failure)
-    connection.execute(STATEMENTS.lock_jobs, {"document_id": job.document_id})
+    lock_jobs(connection, job.document_id)
     row = connection.execute(
         STATEMENTS.fail_job, {**_claim(job), "error": Jsonb(error), "expired": expired}
     ).fetchone()
@@ -218,6 +219,14 @@ def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool
         {"document_id": job.document_id, "generation": job.generation, "error": Jsonb(error)},
     )
     return True
+
+
+def lock_jobs(connection: Sync, document_id: UUID) -> None:
+    """Hold every job of the document, those that were added while we waited for one too."""
+    which = {"document_id": document_id}
+    held: list[Row] | None = None
+    while (found := connection.execute(STATEMENTS.lock_jobs, which).fetchall()) != held:
+        held = found
 
 
 def postpone(

@@ -239,9 +239,11 @@ with back as (
 select id from back;
 
 -- lock_jobs --
--- Lock a document's live jobs in the one order, before anything that ends several of them.
+-- Lock a document's jobs in the one order, before anything that ends or begins several of them. Asked
+-- until it says the same twice: while it waited for one job, that job's worker may have added the
+-- next. Ended jobs too, so that who cancels, retries, reprocesses or deletes waits for the others.
 select id from processing_jobs
-where document_id = %(document_id)s and status in ('queued', 'running')
+where document_id = %(document_id)s
 order by id
 for no key update;
 
