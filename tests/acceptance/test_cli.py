@@ -106,7 +106,7 @@ def test_document_that_fails_makes_the_command_fail_with_its_reason(
 
 def test_folder_is_uploaded_with_all_that_is_below(run: Run, tmp_path: Path) -> None:
     for number in range(30):
-        file(tmp_path / "docs", uuid4().bytes * 3, f"{number % 3}/{number}.txt")
+        file(tmp_path / "docs", uuid4().hex.encode(), f"{number % 3}/{number}.txt")
     collection = uuid4().hex
     sent = run("upload", "-r", "--collection", collection, str(tmp_path / "docs"))
     assert sent.returncode == 0, sent.stderr
