@@ -1,9 +1,10 @@
 -- The one commit that makes received bytes a document. Lock order: jobs, documents, the rest.
 
 -- find_content --
--- The same bytes of the same owner are kept once. The lock keeps a deletion of the last document
--- with these bytes from taking them away under us.
-select id from files where sha256 = %(sha256)s for key share;
+-- The same bytes of the same owner are kept once. Not locked: a document that is here already is
+-- locked after this, and files come last in the order. Where the last document with these bytes is
+-- deleted meanwhile, the new one's foreign key tells, and whoever accepts looks again.
+select id from files where sha256 = %(sha256)s;
 
 -- begin_file --
 insert into files (receiving_until) values (now() + make_interval(secs => %(patience)s))

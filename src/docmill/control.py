@@ -7,15 +7,12 @@ revoked or its rows are gone, so its next commit is refused and its next beat te
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
-from docmill import job_queue
+from docmill import documents, job_queue
 from docmill.database import ApiDatabase, Async, Row, Statements
 from docmill.errors import Problem
 
 STATEMENTS = Statements("control")
 QUEUE = job_queue.STATEMENTS
-TRIES = 3
 
 
 class Control:
@@ -72,15 +69,6 @@ class Control:
 
     async def delete(self, document_id: UUID) -> None:
         """Remove a document, in every state, with everything that hangs on it."""
-        for _ in range(TRIES - 1):
-            try:
-                return await self._delete_once(document_id)
-            except psycopg.errors.ForeignKeyViolation:
-                # An upload took the same bytes at this very moment.
-                continue
-        return await self._delete_once(document_id)
-
-    async def _delete_once(self, document_id: UUID) -> None:
         which = {"document_id": document_id}
         async with self._database.commit(self._owner, "delete") as connection:
             await _find(connection, document_id)
@@ -111,7 +99,8 @@ async def requeue(connection: Async, document_id: UUID) -> bool:
 
 async def free(connection: Async, file_id: UUID) -> None:
     """Drop a file's bytes, unless a document still uses them."""
-    await connection.execute(STATEMENTS.free_file, {"file_id": file_id})
+    await connection.execute(documents.STATEMENTS.lock_file, {"file_id": file_id})
+    await connection.execute(documents.STATEMENTS.free_file, {"file_id": file_id})
 
 
 def not_found() -> Problem:

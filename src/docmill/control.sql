@@ -34,10 +34,3 @@ select status, file_id from documents where id = %(document_id)s;
 -- Jobs, attempts, pages, passages and vectors go with it. A worker that holds a job finds no row
 -- at its fence and at its next beat.
 delete from documents where id = %(document_id)s returning file_id, served_file_id;
-
--- free_file --
--- The bytes go with the last document that uses them.
-delete from files f
-where f.id = %(file_id)s
-  and not exists (select from documents d where d.file_id = f.id)
-  and not exists (select from documents d where d.served_file_id = f.id);

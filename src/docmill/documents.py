@@ -66,7 +66,9 @@ def complete(connection: Sync, job: Job) -> None:
     if row is None:
         raise LeaseLost
     if row["former"]:
-        connection.execute(STATEMENTS.free_file, {"file_id": row["former"]})
+        which = {"file_id": row["former"]}
+        connection.execute(STATEMENTS.lock_file, which)
+        connection.execute(STATEMENTS.free_file, which)
     if job.generation > 1:
         connection.execute(STATEMENTS.drop_other_pages, _generation(job))
         connection.execute(STATEMENTS.drop_other_chunks, _generation(job))

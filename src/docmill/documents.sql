@@ -37,8 +37,12 @@ set status = 'completed', stage = null, error = null, serving = d.generation,
 from before where d.id = before.id
 returning case when before.served_file_id <> d.file_id then before.served_file_id end as former;
 
+-- lock_file --
+-- Before `free_file`, so that it sees the document of whoever took these bytes at this very moment.
+select from files where id = %(file_id)s for update;
+
 -- free_file --
--- The bytes of a version that was replaced go with it, unless another document has them too.
+-- The bytes go with the last document that uses them, or used them for what still serves.
 delete from files f
 where f.id = %(file_id)s
   and not exists (select from documents d where d.file_id = f.id)

@@ -112,11 +112,9 @@ class OwnerPart:
     def delete(self, document_id: UUID) -> None:
         self.session.wait_for(self._control.delete(document_id))
 
-    def upload(self, name: str, content: bytes, on_duplicate: str | None = None) -> UUID:
+    def upload(self, document: NewDocument, content: bytes) -> UUID:
         """Upload a file; the document that it has become, or was already."""
-        return self.session.wait_for(
-            self._upload(NewDocument(name, on_duplicate=on_duplicate), content)
-        )
+        return self.session.wait_for(self._upload(document, content))
 
     def leave(self) -> None:
         """Let go of everything."""

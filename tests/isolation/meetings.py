@@ -1,11 +1,12 @@
 """Who meets whom, and everything that may come of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
+from docmill.accepting import COLLISIONS
 from isolation import scenes
 from isolation.cast import Cast
 from isolation.promises import GONE
@@ -30,8 +31,10 @@ DEEDS: dict[str, Callable[[Any, Scene], object]] = {
     "retries": lambda part, scene: part.retry(scene.document_id),
     "reprocesses": lambda part, scene: part.reprocess(scene.document_id),
     "deletes": lambda part, scene: part.delete(scene.document_id),
-    "uploads it again": lambda part, _: part.upload("a.txt", scenes.HELLO),
-    "uploads it anew": lambda part, _: part.upload("a.txt", scenes.HELLO, "replace"),
+    "uploads it again": lambda part, _: part.upload(scenes.HELLO_TXT, scenes.HELLO),
+    "uploads it anew": lambda part, _: part.upload(
+        replace(scenes.HELLO_TXT, on_duplicate="replace"), scenes.HELLO
+    ),
 }
 
 
@@ -314,44 +317,59 @@ MEETINGS = [
         scenes.nothing,
         ("owner uploads it again", "another uploads it again"),
         {"queued, parse queued"},
-        retried=(psycopg.errors.UniqueViolation,),
+        retried=COLLISIONS,
     ),
     Meeting(
         scenes.waiting,
         ("owner uploads it again", "another deletes"),
         {GONE, "queued, parse queued"},
-        retried=(psycopg.errors.ForeignKeyViolation,),
+        retried=COLLISIONS,
     ),
     Meeting(
         scenes.cancelled,
         ("owner uploads it again", "another deletes"),
         {GONE, "queued, parse queued"},
-        retried=(psycopg.errors.ForeignKeyViolation,),
+        retried=COLLISIONS,
     ),
     Meeting(
         scenes.held,
         ("owner uploads it anew", "another deletes"),
         {GONE, "queued, parse queued"},
-        retried=(psycopg.errors.ForeignKeyViolation,),
+        retried=COLLISIONS,
     ),
     Meeting(
         scenes.held,
         ("owner uploads it anew", "another cancels"),
-        {"queued g2"},
+        {
+            "cancelled g2, embed cancelled (cancelled), parse g2 cancelled",
+            "queued g2, embed cancelled (cancelled), parse g2 queued",
+        },
     ),
     Meeting(
         scenes.held,
         ("first carries on", "owner uploads it anew"),
-        {"queued g2"},
+        {
+            "queued g2 serving 1, parse g2 queued",
+            "queued g2, embed cancelled (cancelled), parse g2 queued",
+        },
     ),
     Meeting(
         scenes.completed,
         ("owner uploads it anew", "another reprocesses"),
-        {"queued g2"},
+        {
+            "queued g2 serving 1, parse g2 queued",
+            "queued g3 serving 1, parse g2 cancelled, parse g3 queued",
+        },
+    ),
+    Meeting(
+        scenes.replaced,
+        ("first carries on", "owner uploads it again"),
+        {"completed g2, queued, parse queued"},
+        retried=COLLISIONS,
     ),
     Meeting(
         scenes.cancelled,
         ("owner uploads it again", "another retries"),
-        {"queued g2"},
+        {"queued, embed queued (cancelled)"},
     ),
 ]

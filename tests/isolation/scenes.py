@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 
 from docmill import attempt
+from docmill.accepting import NewDocument
 from docmill.errors import Stopped
 from docmill.model import Job
 from isolation.cast import Cast
 from made_files import pdf
 
-HELLO = b"hello"
+HELLO, OTHER = b"hello", b"hello again"
+HELLO_TXT = NewDocument("a.txt")
 # With parts of one page and of one passage: three parts to read, two parts to embed.
 THREE_PAGES = pdf("The first page. ", "The second page. ", "The third page. ")
 TWO_PASSAGES = b"# One\n\n" + b"word " * 160 + b"\n\n# Two\n\n" + b"more " * 160
@@ -37,7 +39,7 @@ def waiting(cast: Cast) -> Scene:
 
 def two_waiting(cast: Cast) -> Scene:
     """Two documents that nobody has begun with."""
-    _uploaded(cast, "b.txt", b"hello, too")
+    _uploaded(cast, "b.txt", OTHER)
     return waiting(cast)
 
 
@@ -48,7 +50,16 @@ def begun(cast: Cast) -> Scene:
 
 def held(cast: Cast) -> Scene:
     """The first worker is about to embed the document, its last stage."""
-    scene = begun(cast)
+    return _about_to_embed(cast, begun(cast))
+
+
+def one_completed_one_held(cast: Cast) -> Scene:
+    """A document that is searchable, and one that the first worker is about to embed."""
+    completed(cast)
+    return _about_to_embed(cast, _held(cast, _uploaded(cast, "b.txt", OTHER), "first"))
+
+
+def _about_to_embed(cast: Cast, scene: Scene) -> Scene:
     _carry_until(cast, "embed", scene)
     return _held(cast, scene, "first")
 
@@ -93,6 +104,13 @@ def completed(cast: Cast) -> Scene:
     return scene
 
 
+def replaced(cast: Cast) -> Scene:
+    """As held, but what is embedded are other bytes than those that serve."""
+    known = NewDocument("a.txt", external_id="known")
+    _carry(cast, _held(cast, _accepted(cast, known, HELLO), "first"))
+    return _about_to_embed(cast, _held(cast, _accepted(cast, known, OTHER), "first"))
+
+
 def unsplit(cast: Cast) -> Scene:
     """The first worker is about to read a document of three parts, and does not know it yet."""
     return _held(cast, _uploaded(cast, "three.pdf", THREE_PAGES), "first")
@@ -120,8 +138,12 @@ def two_parts_to_embed(cast: Cast) -> Scene:
 
 
 def _uploaded(cast: Cast, name: str, content: bytes) -> Scene:
+    return _accepted(cast, NewDocument(name), content)
+
+
+def _accepted(cast: Cast, document: NewDocument, content: bytes) -> Scene:
     owner = cast.owners["owner"]
-    return Scene(owner.session.call(lambda: owner.upload(name, content)))
+    return Scene(owner.session.call(lambda: owner.upload(document, content)))
 
 
 def _held(cast: Cast, scene: Scene, *names: str) -> Scene:

@@ -100,8 +100,7 @@ def test_some_order_shows_what_a_wrong_lock_does(
 @pytest.mark.usefixtures("addresses")
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.says)
 def test_a_broken_promise_is_noticed(cast: Cast, promise: Promise) -> None:
-    scenes.completed(cast)
-    scenes.held(cast)
+    scenes.one_completed_one_held(cast)
     assert not list(broken(cast.admin))
     with cast.admin.transaction():
         cast.admin.execute("set local session_replication_role = replica")

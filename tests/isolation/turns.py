@@ -22,9 +22,9 @@ from docmill.failpoint import ApiCommit, WorkerCommit
 COMMIT = "commit"
 # What has no point of its own and goes on with what stands before it, because no other session can
 # tell: it touches rows that only the holder of the job's lock touches or that nobody else sees yet,
-# or it comes when the document's row is held, or it is a first look.
+# or it comes when the document's row is held, or it is a first look, or it is half of one step.
 QUIET = frozenset({
-    "find_document", "keep_to_limits", "end_attempt", "count_unfinished_parts", "complete_document",
+    "find_document", "claim_jobs", "end_attempt", "count_unfinished_parts", "complete_document",
     "drop_other_pages", "drop_other_chunks", "enqueue_jobs", "enqueue_taken_job", "wake_workers",
     "begin_file", "keep_part", "add_first_job",
 })  # fmt: skip
