@@ -8,6 +8,20 @@ from docmill.database import ApiDatabase, Async, Row, Statements
 
 STATEMENTS = Statements("contents")
 
+# How much of a page is shown at once: most pages are shorter, a text file of 50 MB is one page.
+LEAF_CHARACTERS = 20_000
+LAST_CHARACTER = 2**62
+NO_LEAF: dict[str, Any] = {
+    "page": None,
+    "pages": 0,
+    "characters": 0,
+    "char_start": 0,
+    "char_end": 0,
+    "text": "",
+    "previous_at": None,
+    "next_at": None,
+}
+
 
 async def find_file(connection: Async, document_id: UUID) -> Row | None:
     """File name, type, size and hash of a document's bytes; None where there is no document."""
@@ -63,6 +77,32 @@ async def list_chunks(
     return await _list(connection, STATEMENTS.list_chunks, document_id, after, limit)
 
 
+async def read_leaf(
+    connection: Async, document_id: UUID, *, page: int | None, at: int
+) -> dict[str, Any] | None:
+    """The text at a page or a character, with the passages in it; None where there is no document.
+
+    The members are those of `read_leaf`, `generation` and `chunks`. A document without pages has an
+    empty leaf.
+    """
+    generation = await _shown_generation(connection, document_id)
+    if generation is None:
+        return None
+    which = {"document_id": document_id, "generation": generation}
+    place = {
+        "page": page,
+        "at": LAST_CHARACTER if page is not None else at,
+        "size": LEAF_CHARACTERS,
+    }
+    cursor = await connection.execute(STATEMENTS.read_leaf, {**which, **place})
+    leaf = await cursor.fetchone() or NO_LEAF
+    cursor = await connection.execute(
+        STATEMENTS.list_chunks_within,
+        {**which, "char_start": leaf["char_start"], "char_end": leaf["char_end"]},
+    )
+    return {"generation": generation, **leaf, "chunks": await cursor.fetchall()}
+
+
 async def list_jobs(connection: Async, document_id: UUID) -> list[dict[str, Any]]:
     """Every job of a document with every attempt, lease tokens left out."""
     cursor = await connection.execute(STATEMENTS.list_jobs, {"document_id": document_id})
@@ -72,17 +112,22 @@ async def list_jobs(connection: Async, document_id: UUID) -> list[dict[str, Any]
 async def _list(
     connection: Async, statement: bytes, document_id: UUID, after: int, limit: int
 ) -> list[Row] | None:
-    cursor = await connection.execute(STATEMENTS.shown_generation, {"document_id": document_id})
-    document = await cursor.fetchone()
-    if document is None:
+    generation = await _shown_generation(connection, document_id)
+    if generation is None:
         return None
     cursor = await connection.execute(
         statement,
         {
             "document_id": document_id,
-            "generation": document["generation"],
+            "generation": generation,
             "after": after,
             "limit": limit,
         },
     )
     return await cursor.fetchall()
+
+
+async def _shown_generation(connection: Async, document_id: UUID) -> int | None:
+    cursor = await connection.execute(STATEMENTS.shown_generation, {"document_id": document_id})
+    row = await cursor.fetchone()
+    return int(row["generation"]) if row else None

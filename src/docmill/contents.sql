@@ -35,6 +35,46 @@ from (
 where number > %(after)s
 order by number limit %(limit)s;
 
+-- read_leaf --
+-- The text at one place: a page, or of a page that is long the leaf of so many characters in which
+-- the place lies; with the places of the leaves before and behind it. A number behind the last page
+-- means the last page.
+with placed as (
+  select number, text, char_length(text) as length,
+         sum(char_length(text) + 2) over (order by number) - char_length(text) - 2 as char_start
+  from pages where document_id = %(document_id)s and generation = %(generation)s
+), found as (
+  select *, case when %(page)s::int is not null then 0
+                 else greatest(0, least(%(at)s - char_start, length - 1)) end as inside
+  from placed
+  where (%(page)s::int is null or number <= %(page)s) and char_start <= %(at)s
+  order by number desc limit 1
+), leaf as (
+  select *, char_start + (inside / %(size)s)::bigint * %(size)s as leaf_start from found
+)
+select number as page, (select count(*) from placed) as pages,
+       (select max(char_start + length) from placed)::bigint as characters,
+       leaf_start::bigint as char_start,
+       least(leaf_start + %(size)s, char_start + length)::bigint as char_end,
+       substr(text, (leaf_start - char_start)::int + 1, %(size)s) as text,
+       case when leaf_start > char_start then leaf_start - %(size)s
+            else (select p.char_start + greatest(0, p.length - 1) / %(size)s * %(size)s
+                  from placed p where p.number < leaf.number order by p.number desc limit 1)
+       end::bigint as previous_at,
+       case when leaf_start + %(size)s < char_start + length then leaf_start + %(size)s
+            else (select p.char_start from placed p
+                  where p.number > leaf.number order by p.number limit 1)
+       end::bigint as next_at
+from leaf;
+
+-- list_chunks_within --
+-- The passages that have a character in a stretch of the text.
+select ordinal, page_first, page_last, char_start, char_end, headings
+from chunks
+where document_id = %(document_id)s and generation = %(generation)s
+  and char_start < %(char_end)s and char_end > %(char_start)s
+order by ordinal;
+
 -- list_chunks --
 select generation, ordinal, text, page_first, page_last, char_start, char_end, headings
 from chunks

@@ -19,6 +19,10 @@ UNSPACED = (
 )
 RUN = re.compile(rf"(?P<unspaced>[{UNSPACED}]+)|(?P<word>(?:(?![{UNSPACED}])[^\W_])+)")
 ACCENTS = re.compile(r"[\u0300-\u036f]")
+# As RUN, in a text that is not folded: an accent may follow its letter as a character of its own.
+RUN_AS_WRITTEN = re.compile(
+    rf"(?P<unspaced>[{UNSPACED}]+)|(?P<word>(?:(?![{UNSPACED}])[^\W_][\u0300-\u036f]*)+)"
+)
 
 LONGEST_WORD = 80  # characters; PostgreSQL takes 2,046 bytes, and nobody searches for more
 LAST_POSITION = 16383  # of a tsvector
@@ -44,6 +48,30 @@ def _words_of(run: re.Match[str]) -> Iterator[str]:
         yield unspaced
     for first, second in pairwise(unspaced):
         yield first + second
+
+
+def found_in(text: str, query: str) -> list[tuple[int, int]]:
+    """Where the query's words stand in a text, as stretches of characters from and up to."""
+    wanted = set(words(query)[:MOST_QUERY_WORDS])
+    places: list[tuple[int, int]] = []
+    for run in RUN_AS_WRITTEN.finditer(text):
+        for start, end in _found_in_run(run, wanted):
+            if places and start <= places[-1][1]:
+                places[-1] = (places[-1][0], end)
+            else:
+                places.append((start, end))
+    return places
+
+
+def _found_in_run(run: re.Match[str], wanted: set[str]) -> Iterator[tuple[int, int]]:
+    found = words(run[0])
+    # Pairs stand one character apart, unless folding made more or fewer characters of them.
+    if run["unspaced"] and len(found) == len(run[0]) - 1:
+        for at, pair in enumerate(found, start=run.start()):
+            if pair in wanted:
+                yield at, at + 2
+    elif not wanted.isdisjoint(found):
+        yield run.span()
 
 
 def tsvector(text: str) -> str:

@@ -66,7 +66,10 @@ async def search(connection: Async, model: Model, query: Query) -> list[dict[str
     ranked = fuse([list(by_vector), list(by_words), in_a_row])[: query.limit]
     passages = await _read_passages(connection, [key for key, _ in ranked])
     return [
-        _hit(passages[key], score, by_vector.get(key), by_words.get(key))
+        {
+            **_hit(passages[key], score, by_vector.get(key), by_words.get(key)),
+            "matches": lexical.found_in(passages[key]["text"], query.text),
+        }
         for key, score in ranked
         if key in passages
     ]

@@ -34,29 +34,6 @@ async def read_versions(connection: Async, ids: Sequence[UUID]) -> dict[UUID, in
     return {row["id"]: row["version"] for row in await cursor.fetchall()}
 
 
-async def list_ids(
-    connection: Async,
-    *,
-    limit: int,
-    status: str | None = None,
-    collection: str | None = None,
-    before: tuple[datetime, UUID] | None = None,
-) -> list[Row]:
-    """`id` and `created_at` of the newest documents behind a place in the list."""
-    created_at, document_id = before or (None, None)
-    cursor = await connection.execute(
-        STATEMENTS.list_documents,
-        {
-            "status": status,
-            "collection": collection,
-            "before_created_at": created_at,
-            "before_id": document_id,
-            "limit": limit,
-        },
-    )
-    return await cursor.fetchall()
-
-
 def shown(row: Row) -> dict[str, Any]:
     """The body of a status, from the row of `read_status`."""
     counts = {

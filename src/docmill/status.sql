@@ -47,18 +47,6 @@ left join lateral (
 where d.id = any(%(ids)s)
 order by d.created_at desc, d.id desc;
 
--- list_documents --
--- The newest documents behind a place in the list, by id; their status is read by `read_status`.
-select d.id, d.created_at
-from documents d
-where (%(status)s::text is null or d.status = %(status)s)
-  and (%(collection)s::text is null
-       or d.collection_id = (select id from collections where name = %(collection)s))
-  and (%(before_created_at)s::timestamptz is null
-       or (d.created_at, d.id) < (%(before_created_at)s, %(before_id)s::uuid))
-order by d.created_at desc, d.id desc
-limit %(limit)s;
-
 -- read_versions --
 -- The versions of documents that somebody waits for; one query for all who wait.
 select id, version from documents where id = any(%(ids)s);

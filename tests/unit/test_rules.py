@@ -138,3 +138,25 @@ def test_words_are_compared_folded(text: str, expected: list[str]) -> None:
 @given(st.text(max_size=300))
 def test_a_query_word_of_any_text_is_in_its_vector(text: str) -> None:
     assert bool(lexical.tsvector(text)) == bool(lexical.words(text))
+
+
+@given(st.text(max_size=300))
+def test_a_text_is_found_in_itself_wherever_it_has_words(text: str) -> None:
+    places = lexical.found_in(text, text)
+    assert bool(places) == bool(lexical.words(text))
+    ends = [0, *(end for _, end in places)]
+    assert all(before <= start < end for before, (start, end) in zip(ends, places, strict=False))
+    assert ends[-1] <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "found"),
+    [
+        ("The Wheel, the wheels", "the WHEEL", ["The", "Wheel", "the"]),
+        ("re\u0301sume\u0301 and resumé", "résumé", ["re\u0301sume\u0301", "resumé"]),
+        ("東京都に住む。京都", "京都", ["京都", "京都"]),
+        ("nothing of it", "!", []),
+    ],
+)
+def test_words_are_found_as_they_are_written(text: str, query: str, found: list[str]) -> None:
+    assert [text[start:end] for start, end in lexical.found_in(text, query)] == found

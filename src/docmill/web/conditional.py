@@ -1,5 +1,6 @@
-"""Answers with an ETag over the whole body, and 304 for who has it already."""
+"""Answers with an ETag over the whole body; 304 for who has it, packed for who takes gzip."""
 
+import gzip
 import hashlib
 import json
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
-HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
+HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Encoding"}
+# Below this, headers weigh more than what packing saves.
+PACKED_FROM_BYTES = 1_000
+# The quickest: a list of documents shrinks to a tenth at any level.
+PACKING = 1
 
 
 def etag(content: bytes) -> str:
@@ -37,4 +42,12 @@ def answer(request: Request, body: Any, headers: dict[str, str] | None = None) -
     all_headers = {**HEADERS, **(headers or {}), "ETag": tag}
     if matches(request, tag):
         return Response(status_code=304, headers=all_headers)
+    if len(content) >= PACKED_FROM_BYTES and takes_gzip(request):
+        content = gzip.compress(content, PACKING, mtime=0)
+        all_headers["Content-Encoding"] = "gzip"
     return Response(content, 200, all_headers, "application/json")
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether the client unpacks gzip."""
+    return "gzip" in request.headers.get("accept-encoding", "")

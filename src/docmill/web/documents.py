@@ -1,4 +1,4 @@
-"""Routes of documents: their status, their lists, what they hold, and what may be asked of them."""
+"""Routes of one document: its status, what it holds, and what may be asked of it."""
 
 import re
 from datetime import UTC, datetime
@@ -8,28 +8,23 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import AwareDatetime, TypeAdapter
 
 from docmill import contents, digests, status
 from docmill.control import not_found
-from docmill.database import Async, Row
+from docmill.database import Row
 from docmill.errors import Problem
-from docmill.lifecycle import DOCUMENT_STATES, PRIORITIES
+from docmill.lifecycle import PRIORITIES
 from docmill.search import chunk_id
 from docmill.web import conditional, paging
 from docmill.web.service import Service, TheControl, TheOwner, TheService
 
 router = APIRouter()
 
-MOST_IDS = 100
 LONGEST_WAIT_SECONDS = 30
-LATER_SECONDS = 15
+MOST_PAGES = 2**31 - 1
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
 RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 PRIORITY_NAMES = {number: name for name, number in PRIORITIES.items()}
-TIME: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
-
-PageSize = Annotated[int, Query(ge=1, description="lowered to 200")]
 
 
 def document_id_of(text: str) -> UUID:
@@ -85,89 +80,6 @@ async def _status(service: Service, owner: UUID, document: UUID) -> dict[str, An
     return statuses[0]
 
 
-# lists -----------------------------------------------------------------------------------
-
-
-@router.get("/documents")
-async def list_documents(
-    request: Request,
-    service: TheService,
-    owner: TheOwner,
-    *,
-    page_size: PageSize = paging.DEFAULT_PAGE_SIZE,
-    page_token: str = "",
-    in_status: Annotated[str | None, Query(alias="status")] = None,
-    collection: str | None = None,
-    ids: Annotated[str | None, Query(description="up to 100 ids, separated by commas")] = None,
-) -> Response:
-    """Documents as their statuses, newest first; with `ids` exactly those that are there."""
-    async with service.database.reading(owner) as connection:
-        if ids is not None:
-            shown, token = await _some(connection, ids), ""
-        else:
-            size = paging.page_size(page_size)
-            listing = ["documents", str(owner), known_status(in_status), collection]
-            shown, token = await _newest(connection, listing, size, page_token)
-    body = {"documents": shown, "next_page_token": token}
-    return conditional.answer(request, body, _ask_again(shown))
-
-
-def known_status(name: str | None) -> str | None:
-    """A status to filter by, as it is spelt."""
-    if name is not None and name not in DOCUMENT_STATES:
-        raise Problem("FIELD_INVALID", f"status takes one of {', '.join(DOCUMENT_STATES)}.")
-    return name
-
-
-async def _some(connection: Async, ids: str) -> list[dict[str, Any]]:
-    wanted = []
-    for text in filter(None, ids.split(",")):
-        try:
-            wanted.append(UUID(text.strip()))
-        except ValueError:
-            raise Problem("FIELD_INVALID", f"{text[:50]!r} is no document id.") from None
-    if len(wanted) > MOST_IDS:
-        raise Problem("FIELD_INVALID", f"ids takes {MOST_IDS} ids; ask in several requests.")
-    return await status.read(connection, wanted)
-
-
-async def _newest(
-    connection: Async, listing: list[Any], size: int, page_token: str
-) -> tuple[list[dict[str, Any]], str]:
-    place = paging.place(listing, page_token)
-    rows = await status.list_ids(
-        connection,
-        limit=size + 1,
-        status=listing[2],
-        collection=listing[3],
-        before=None if place is None else _place(place),
-    )
-    shown = await status.read(connection, [row["id"] for row in rows[:size]])
-    if len(rows) <= size:
-        return shown, ""
-    last = rows[size - 1]
-    return shown, paging.token(listing, [last["created_at"].isoformat(), str(last["id"])])
-
-
-def _place(place: list[Any]) -> tuple[datetime, UUID]:
-    try:
-        created_at, document_id = place
-        return TIME.validate_python(created_at), UUID(document_id)
-    except (ValueError, TypeError, AttributeError):
-        raise paging.invalid() from None
-
-
-def _ask_again(shown: list[dict[str, Any]]) -> dict[str, str]:
-    """When to ask again: as soon as the youngest unfinished document should be asked about."""
-    now = datetime.now(UTC)
-    pauses = [
-        status.ask_again_seconds(document["created_at"], now)
-        for document in shown
-        if not document["done"]
-    ]
-    return {"Retry-After": str(min(pauses))} if pauses else {}
-
-
 # one document ----------------------------------------------------------------------------
 
 
@@ -200,7 +112,7 @@ def links(document: UUID) -> dict[str, str]:
     where = f"/documents/{document}"
     return {"self": where} | {
         name: f"{where}/{name}"
-        for name in ("status", "content", "pages", "chunks", "jobs", "cancel", "retry")
+        for name in ("status", "content", "pages", "chunks", "text", "jobs", "cancel", "retry")
     }
 
 
@@ -268,7 +180,7 @@ async def list_pages(
     service: TheService,
     owner: TheOwner,
     *,
-    page_size: PageSize = paging.DEFAULT_PAGE_SIZE,
+    page_size: paging.PageSize = paging.DEFAULT_PAGE_SIZE,
     page_token: str = "",
 ) -> Response:
     """What parsing found, page by page, with each page's place in the document's text."""
@@ -289,7 +201,7 @@ async def list_chunks(
     service: TheService,
     owner: TheOwner,
     *,
-    page_size: PageSize = paging.DEFAULT_PAGE_SIZE,
+    page_size: paging.PageSize = paging.DEFAULT_PAGE_SIZE,
     page_token: str = "",
 ) -> Response:
     """The passages that are searched, in the document's order."""
@@ -301,6 +213,26 @@ async def list_chunks(
     shown, token = _slice(rows, size, listing, "ordinal")
     body = {"chunks": [_chunk(document, row) for row in shown], "next_page_token": token}
     return conditional.answer(request, body)
+
+
+@router.get("/documents/{document_id}/text")
+async def read_text(
+    document_id: str,
+    request: Request,
+    service: TheService,
+    owner: TheOwner,
+    *,
+    page: Annotated[int | None, Query(ge=1, le=MOST_PAGES)] = None,
+    at: Annotated[int, Query(ge=0, le=contents.LAST_CHARACTER, description="a character")] = 0,
+) -> Response:
+    """The text of a page, or around a character, with the passages that were cut from it."""
+    document = document_id_of(document_id)
+    async with service.database.reading(owner) as connection:
+        leaf = await contents.read_leaf(connection, document, page=page, at=at)
+    if leaf is None:
+        raise not_found()
+    chunks = [_chunk(document, {"generation": leaf["generation"], **row}) for row in leaf["chunks"]]
+    return conditional.answer(request, {**leaf, "chunks": chunks})
 
 
 def _chunk(document: UUID, row: Row) -> dict[str, Any]:

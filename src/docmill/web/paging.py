@@ -3,12 +3,16 @@
 import base64
 import binascii
 import json
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Query
 
 from docmill.errors import Problem
 
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 200
+
+PageSize = Annotated[int, Query(ge=1, description="lowered to 200")]
 
 
 def page_size(asked: int) -> int:
