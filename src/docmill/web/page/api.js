@@ -1,113 +1,181 @@
-/** Calls to the server. A refusal becomes an Error whose message is a sentence for people. */
+/** Calls to the server. What it refuses becomes `Refused`, what does not reach it `Unreachable`. */
 
-/** @import {Hit, Status} from "./types.js" */
+/** @import {Collection, Details, DocumentPage, Filter, Hit, Job, Leaf, Limits, Status} from "./types.js" */
 
-/** The server can't be reached; nothing is known of what was asked. */
-export class Unreachable extends Error {}
+import { t, has, bytes } from "./language.js";
 
-/** The server refused, with a stable code. */
-export class Refused extends Error {
-  /** @param {string} code @param {string} detail */
-  constructor(code, detail) {
-    super(detail);
-    this.code = code;
+/** The server can't be reached, or is in trouble itself; nothing is known of what was asked. */
+export class Unreachable extends Error {
+  /** @param {number} [retryAfter] in seconds, where the server said so */
+  constructor(retryAfter) {
+    super("unreachable");
+    this.retryAfter = retryAfter;
+  }
+
+  /** What a person should read. */
+  get sentence() {
+    return t("problems.UNREACHABLE");
   }
 }
 
-/**
- * @param {string} path
- * @param {RequestInit} [options]
- * @returns {Promise<Response>}
- */
-async function send(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Unreachable("The server can't be reached.");
+/** The server refused, with a stable code. */
+export class Refused extends Error {
+  /** @param {string} code @param {string} detail @param {{max_size?: number}} [members] */
+  constructor(code, detail, members = {}) {
+    super(detail);
+    this.code = code;
+    this.members = members;
   }
-  if (answer.ok || answer.status === 304) return answer;
-  throw refusal(answer.status, await answer.text());
+
+  /** What a person should read: the catalogue's sentence, or the server's own where that has none. */
+  get sentence() {
+    const name = `problems.${this.code}`;
+    return has(name) ? t(name, { limit: bytes(this.members.max_size ?? 0) }) : this.message;
+  }
+}
+
+/** What a person should read about anything that was thrown. @param {unknown} error */
+export function sentence(error) {
+  return error instanceof Refused || error instanceof Unreachable ? error.sentence : t("problems.INTERNAL");
 }
 
 /**
  * What an answer that is no success means: problem+json, or something between us and the server.
  *
- * @param {number} status
- * @param {string} body
- * @returns {Error}
+ * @param {number} status @param {string} body @param {string | null} [retryAfter]
+ * @returns {Refused | Unreachable}
  */
-export function refusal(status, body) {
+export function refusal(status, body, retryAfter) {
   let problem;
   try {
     problem = JSON.parse(body);
   } catch {
-    return new Unreachable(`The server answers ${status}.`);
+    problem = null;
   }
-  if (status >= 500 && status !== 507) return new Unreachable(String(problem.detail));
-  return new Refused(String(problem.code), String(problem.detail));
+  const isOurs = problem && typeof problem.code === "string";
+  if (!isOurs || (status >= 500 && status !== 507)) return new Unreachable(Number(retryAfter) || undefined);
+  return new Refused(problem.code, String(problem.detail), problem);
 }
 
-/** @param {unknown} body @returns {RequestInit} */
-const posted = (body) => ({
-  method: "POST",
-  headers: { "Content-Type": "application/json" },
-  body: JSON.stringify(body),
-});
-
-/**
- * @param {string} token
- * @returns {Promise<{documents: Status[], next_page_token: string}>}
- */
-export async function listDocuments(token) {
-  return (await send(`/documents?page_size=50&page_token=${encodeURIComponent(token)}`)).json();
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} */
+async function send(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (options?.signal?.aborted) throw error;
+    throw new Unreachable();
+  }
+  hearClock(answer);
+  if (answer.ok || answer.status === 304) return answer;
+  throw refusal(answer.status, await answer.text(), answer.headers.get("Retry-After"));
 }
 
+/** By how many milliseconds the server's clock is ahead of ours. */
+let ahead = 0;
+const SAME_CLOCK_MILLISECONDS = 2000; // the header has whole seconds, and was on its way
+
+/** @param {Response} answer */
+function hearClock(answer) {
+  const difference = Date.parse(answer.headers.get("Date") ?? "") - Date.now();
+  if (!Number.isNaN(difference)) ahead = Math.abs(difference) > SAME_CLOCK_MILLISECONDS ? difference : 0;
+}
+
+/** The time by the server's clock, which wrote every time that is shown; in milliseconds. */
+export const now = () => Date.now() + ahead;
+
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+const read = async (path, options) => (await send(path, options)).json();
+
+/** @param {unknown} [body] @returns {RequestInit} */
+const posted = (body) =>
+  body === undefined
+    ? { method: "POST" }
+    : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+
+/** @param {Record<string, string | number | boolean>} values those that are empty are left out */
+function query(values) {
+  const given = Object.entries(values).filter(([, value]) => value !== "");
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+}
+
+// what is asked again and again -----------------------------------------------------------
+
+/** @typedef {{body: any, retryAfter: number | null}} Polled `body` is null if nothing has changed */
+
+/** The tags of the last answers, by address; few, because a poll asks for one or two. */
+const tags = new Map();
+const MOST_TAGS = 8;
+
 /**
- * The statuses of some documents; `documents` is null if nothing has changed since `tag`.
+ * Ask for something once more; an answer that we have already is not sent again.
  *
- * @param {string[]} ids at most 100
- * @param {string} tag
- * @returns {Promise<{documents: Status[] | null, tag: string, retryAfter: number}>}
+ * @param {string} path @param {AbortSignal} [signal]
+ * @returns {Promise<Polled>}
  */
-export async function readStatuses(ids, tag) {
-  const answer = await send(`/documents?ids=${ids.join(",")}`, {
+export async function poll(path, signal) {
+  const tag = tags.get(path);
+  const answer = await send(path, {
     headers: tag ? { "If-None-Match": tag } : {},
     cache: "no-store",
+    ...(signal ? { signal } : {}),
   });
-  return {
-    documents: answer.status === 304 ? null : (await answer.json()).documents,
-    tag: answer.headers.get("ETag") ?? "",
-    retryAfter: Number(answer.headers.get("Retry-After") ?? 1),
-  };
+  const retryAfter = answer.headers.has("Retry-After") ? Number(answer.headers.get("Retry-After")) : null;
+  if (answer.status === 304) return { body: null, retryAfter };
+  const body = await answer.json();
+  remember(path, answer.headers.get("ETag"));
+  return { body, retryAfter };
 }
 
-/** @param {string} id @param {"retry" | "cancel"} what @returns {Promise<Status>} */
-export async function ask(id, what) {
-  return (await send(`/documents/${id}/${what}`, { method: "POST" })).json();
+/** @param {string} path @param {string | null} tag */
+function remember(path, tag) {
+  tags.delete(path);
+  if (tag) tags.set(path, tag);
+  for (const oldest of [...tags.keys()].slice(0, -MOST_TAGS)) tags.delete(oldest);
 }
+
+/** The next answers are wanted whole: what is shown was thrown away. */
+export const forgetTags = () => tags.clear();
+
+/**
+ * The address that answers how some documents stand, and with `filter` how their list does.
+ *
+ * @param {string[]} ids at most 100 @param {Filter | null} filter
+ */
+export const statuses = (ids, filter) =>
+  `/documents?ids=${ids.join(",")}${filter ? `&${query({ summary: true, q: filter.q, collection: filter.collection })}` : ""}`;
+
+// documents -------------------------------------------------------------------------------
+
+/** @param {Filter} filter @param {string} token @param {AbortSignal} [signal] @returns {Promise<DocumentPage>} */
+export const listDocuments = (filter, token, signal) =>
+  read(`/documents?${query({ ...filter, page_size: 100, page_token: token, summary: token === "" })}`, signal ? { signal } : {});
+
+/** @returns {Promise<Collection[]>} */
+export const listCollections = async () => (await read("/collections?page_size=200")).collections;
+
+/** @param {string} id @returns {Promise<Details>} */
+export const readDocument = (id) => read(`/documents/${id}`);
+
+/** @param {string} id @returns {Promise<Job[]>} */
+export const readJobs = async (id) => (await read(`/documents/${id}/jobs`)).jobs;
+
+/** @param {string} id @param {{page: number} | {at: number}} place @param {AbortSignal} [signal] @returns {Promise<Leaf>} */
+export const readLeaf = (id, place, signal) => read(`/documents/${id}/text?${query(place)}`, signal ? { signal } : {});
+
+/** @param {string} id @param {"retry" | "cancel" | "reprocess"} what @returns {Promise<Status>} */
+export const ask = (id, what) => read(`/documents/${id}/${what}`, posted());
 
 /** @param {string} id */
-export async function remove(id) {
-  await send(`/documents/${id}`, { method: "DELETE" });
+export const remove = (id) => send(`/documents/${id}`, { method: "DELETE" });
+
+// the rest --------------------------------------------------------------------------------
+
+/** @param {string} text @param {string} mode @param {string} collection @param {AbortSignal} signal @returns {Promise<Hit[]>} */
+export async function search(text, mode, collection, signal) {
+  const asked = { query: text, limit: 20, mode, ...(collection ? { collection } : {}) };
+  return (await read("/search", { ...posted(asked), signal })).hits;
 }
 
-/** @param {string} query @returns {Promise<Hit[]>} */
-export async function search(query) {
-  return (await (await send("/search", posted({ query, limit: 10 }))).json()).hits;
-}
-
-/** @returns {Promise<{max_upload_bytes: number, types: string[]}>} */
-export async function limits() {
-  return (await send("/limits")).json();
-}
-
-/** Why documents would wait now, in a sentence; null where nothing is missing. */
-export async function whatIsMissing() {
-  const answer = await fetch("/readyz").catch(() => null);
-  if (!answer) throw new Unreachable("The server can't be reached.");
-  if (answer.ok) return null;
-  const { checks } = await answer.json();
-  const missing = Object.values(checks).find((check) => !check.ok);
-  return missing ? String(missing.detail) : null;
-}
+/** @returns {Promise<Limits>} */
+export const limits = () => read("/limits");

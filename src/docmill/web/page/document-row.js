@@ -2,111 +2,124 @@
 
 /** @import {Status} from "./types.js" */
 
+import { now } from "./api.js";
+import { element, say } from "./element.js";
+import { icon, glyph, kindOf, ring } from "./icons.js";
+import { ago, bytes, date, percent, t } from "./language.js";
+import { StageBar } from "./stage-bar.js";
 import * as words from "./words.js";
 
-/** @param {string} tag @param {string} className @param {string} [role] */
-function part(tag, className, role) {
-  const element = document.createElement(tag);
-  element.className = className;
-  if (role) element.dataset.role = role;
-  return element;
+/** @typedef {"retry" | "cancel" | "download" | "delete"} Wish what a person may want of a document */
+
+const ICONS = /** @type {const} */ ({ retry: "retry", cancel: "cancel", download: "download", delete: "trash" });
+
+/** What may be done with a document as it stands. @param {Status} status @returns {Wish[]} */
+export function wishes(status) {
+  if (!status.done) return ["cancel", "delete"];
+  return status.status === "completed" ? ["download", "delete"] : ["retry", "delete"];
 }
 
-/** @typedef {"retry" | "cancel" | "delete"} Question what a person may ask of a document */
-
-/** The event that a question is, with the question as its detail. @param {Question} what */
-const asked = (what) => new CustomEvent("asked", { bubbles: true, detail: what });
-
-/** What may be asked of a document in its state. @param {Status} status @returns {Question[]} */
-function questions(status) {
-  if (!status.done) return ["cancel", "delete"];
-  return status.status === "completed" ? ["delete"] : ["retry", "delete"];
+/** The sign and word of a state. @param {Status} status */
+export function stateWord(status) {
+  const waits = words.waitsForRetry(status);
+  const warned = status.status === "completed" && status.warnings.some(({ code }) => code === "NO_TEXT");
+  const state = waits ? "waiting" : warned ? "warned" : status.status;
+  const sign = {
+    queued: () => ring("queued"), processing: () => ring("processing"), waiting: () => ring("queued"),
+    completed: () => icon("done"), warned: () => icon("warning"), failed: () => icon("failed"), cancelled: () => icon("cancelled"),
+  }[state]();
+  return element("span", { class: "state-word", "data-state": state }, sign, element("span", {}, t(`state.${state}`)));
 }
 
 export class DocumentRow extends HTMLElement {
-  #name = part("span", "name");
-  #state = part("span", "state", "percent");
-  #bar = /** @type {HTMLProgressElement} */ (part("progress", "bar"));
-  #sentence = part("span", "sentence", "sentence");
-  #actions = part("span", "actions");
-  #notes = part("div", "notes");
+  #glyph = element("span", { class: "kind" });
+  #name = element("a", { class: "name" });
+  #collection = element("span", { class: "collection" });
+  #sentence = element("span", { class: "sentence", "data-role": "sentence" });
+  #bar = new StageBar();
+  #percent = element("span", { class: "percent", "data-role": "percent" });
+  #state = element("span", { class: "state" });
+  #size = element("span", { class: "size" });
+  #age = element("time", { class: "age" });
+  #actions = element("span", { class: "actions" });
+  #drawn = "";
 
   connectedCallback() {
     if (this.firstChild) return;
-    this.#bar.max = 100;
-    this.append(this.#name, this.#state, this.#bar, this.#sentence, this.#actions, this.#notes);
+    this.append(
+      this.#glyph,
+      element("span", { class: "title" }, this.#name, this.#collection),
+      this.#sentence, this.#bar, this.#percent, this.#state, this.#size, this.#age, this.#actions);
   }
 
-  /** The bytes of a file that is still in the browser. @param {File} file @param {number} sent */
-  showUploading(file, sent) {
-    this.dataset.status = "uploading";
-    this.#bar.max = Math.max(1, file.size);
-    const percent = file.size ? Math.floor((100 * sent) / file.size) : 0;
-    this.#show(file.name, words.uploading(sent, file.size), sent, `${percent} % sent`);
-  }
-
-  /** What the server committed. @param {Status} status */
-  showStatus(status) {
+  /** @param {Status} status */
+  show(status) {
+    this.#showAge(status);
+    const drawn = `${document.documentElement.lang} ${status.document_id} ${status.version} ${status.queue_position} ${status.eta_seconds}`;
+    if (this.#drawn === drawn) return;
+    this.#drawn = drawn;
     this.dataset.documentId = status.document_id;
     this.dataset.status = status.status;
     this.dataset.version = String(status.version);
-    this.#bar.max = 100;
-    this.#show(status.filename, words.sentence(status), status.progress.percent, words.percent(status));
+    this.#showName(status);
+    say(this.#sentence, words.sentence(status));
+    this.#sentence.title = words.sentence(status);
+    // Why it failed or waits is worth the whole width.
+    this.toggleAttribute("data-wide", status.status === "failed" || words.waitsForRetry(status));
+    this.#bar.show(status);
+    say(this.#percent, percent(status.progress.percent));
+    this.#showState(status);
+    say(this.#size, bytes(status.size));
     this.#offer(status);
-    this.#note(status);
   }
 
-  /** @param {string} name @param {string} sentence @param {number} value @param {string} shown */
-  #show(name, sentence, value, shown) {
-    this.#name.textContent = name;
-    this.#sentence.textContent = sentence;
-    this.#state.textContent = shown;
-    this.#bar.value = value;
-    this.#bar.setAttribute("aria-label", name);
-    this.#bar.setAttribute("aria-valuetext", `${shown}, ${sentence}`);
+  /** @param {Status} status */
+  #showName({ document_id, filename, media_type, collection }) {
+    const kind = kindOf(media_type, filename);
+    if (this.#glyph.dataset.kind !== kind) this.#glyph.replaceChildren(glyph(kind));
+    this.#glyph.dataset.kind = kind;
+    this.#name.href = `/view/${document_id}`;
+    this.#name.title = filename;
+    say(this.#name, filename);
+    say(this.#collection, collection ?? "");
+  }
+
+  /** @param {Status} status */
+  #showState(status) {
+    const word = stateWord(status);
+    if (this.#state.dataset.state !== word.dataset.state || this.#state.textContent !== word.textContent) {
+      this.#state.replaceChildren(word);
+    }
+    this.#state.dataset.state = word.dataset.state ?? "";
+  }
+
+  /** @param {Status} status */
+  #showAge({ created_at }) {
+    say(this.#age, ago(created_at, now()));
+    if (this.#age.dateTime === created_at) return;
+    this.#age.dateTime = created_at;
+    this.#age.title = date(created_at);
   }
 
   /** @param {Status} status */
   #offer(status) {
-    const offered = questions(status);
-    if (this.#actions.dataset.offered === offered.join()) return;
-    this.#actions.dataset.offered = offered.join();
-    this.#actions.replaceChildren(...offered.map((what) => this.#button(what, status.filename)));
+    const offered = wishes(status);
+    const key = `${offered} ${status.filename} ${document.documentElement.lang}`;
+    if (this.#actions.dataset.offered === key) return;
+    const focused = /** @type {HTMLElement | null} */ (this.#actions.querySelector(":focus"))?.dataset.wish;
+    this.#actions.dataset.offered = key;
+    this.#actions.replaceChildren(...offered.map((wish) => this.#button(wish, status.filename)));
+    if (focused) /** @type {HTMLElement | null} */ (this.#actions.querySelector(`[data-wish=${focused}], button`))?.focus();
   }
 
-  /** @param {Question} what @param {string} name */
-  #button(what, name) {
-    const button = document.createElement("button");
-    const verb = what[0].toUpperCase() + what.slice(1);
-    button.type = "button";
-    button.textContent = verb;
-    button.setAttribute("aria-label", `${verb} ${name}`);
-    button.addEventListener("click", () => this.dispatchEvent(asked(what)));
-    return button;
+  /** @param {Wish} wish @param {string} name */
+  #button(wish, name) {
+    const asked = () => this.dispatchEvent(new CustomEvent("wish", { bubbles: true, detail: wish }));
+    return element("button", {
+      type: "button", class: "icon-button", "data-wish": wish, title: t(`wish.${wish}`),
+      "aria-label": t(`wish.${wish}Named`, { name }), onclick: asked,
+    }, icon(ICONS[wish]));
   }
-
-  /** Warnings, and the code of a failure for who reports it. @param {Status} status */
-  #note(status) {
-    const lines = status.warnings.map((warning) =>
-      warning.page ? `Page ${warning.page}: ${warning.detail}` : warning.detail);
-    if (status.error && status.done) lines.push(`Code: ${status.error.code}, stage: ${status.error.stage}`);
-    if (this.#notes.dataset.lines === String(lines)) return;
-    this.#notes.dataset.lines = String(lines);
-    this.#notes.replaceChildren(...(lines.length ? [folded(lines)] : []));
-  }
-}
-
-/** @param {string[]} lines */
-function folded(lines) {
-  const details = document.createElement("details");
-  const summary = document.createElement("summary");
-  summary.textContent = lines.length === 1 ? "1 note" : `${lines.length} notes`;
-  details.append(summary, ...lines.map((line) => {
-    const paragraph = document.createElement("div");
-    paragraph.textContent = line;
-    return paragraph;
-  }));
-  return details;
 }
 
 customElements.define("document-row", DocumentRow);

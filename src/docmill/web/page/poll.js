@@ -1,34 +1,38 @@
 /**
- * Asking the server how the unfinished documents stand: one request for all of them. The timer here
- * decides when to ask, and nothing else; what is shown is what the answer says.
+ * One question to the server at a time, asked again and again: how does what is visible stand?
+ *
+ * The view says what to ask and shows the answer. Here is decided when: as the server says, at once
+ * when the page comes back, less and less often while the server is away, never while nobody looks.
  */
 
-/** @import {Status} from "./types.js" */
+import { Unreachable } from "./api.js";
+import { pause } from "./pause.js";
 
-import { readStatuses, Unreachable } from "./api.js";
-
-const IDS_AT_ONCE = 100;
+const IDLE_SECONDS = 15;
 const LONGEST_PAUSE_SECONDS = 15;
 // While something changes from answer to answer, the next change is near.
-const PAUSE_AFTER_CHANGE_SECONDS = 0.4;
+const AFTER_CHANGE_SECONDS = 0.4;
 
-export class Poll {
-  #tag = "";
-  #asked = "";
+/**
+ * @typedef {Object} Answered
+ * @property {boolean} changed whether the answer said something new
+ * @property {number | null} retryAfter when to ask again, in seconds; null where nothing is on its way
+ *
+ * @typedef {(signal: AbortSignal) => Promise<Answered>} Ask
+ */
+
+export class Poll extends EventTarget {
+  /** @type {Ask | null} */
+  #ask = null;
   #failures = 0;
   #running = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
+  #again = false;
+  #asking = new AbortController();
+  /** Whether to go on asking, seldom, while the page is hidden: somebody wants to be told. */
+  alsoHidden = false;
 
-  /**
-   * @param {() => string[]} unfinished the ids to ask about, newest first
-   * @param {(documents: Status[], asked: string[]) => void} onAnswer
-   * @param {(reachable: boolean) => void} onReachable
-   */
-  constructor(unfinished, onAnswer, onReachable) {
-    this.unfinished = unfinished;
-    this.onAnswer = onAnswer;
-    this.onReachable = onReachable;
+  constructor() {
+    super();
     for (const [target, name] of /** @type {[EventTarget, string][]} */ ([
       [window, "online"], [window, "pageshow"], [document, "visibilitychange"],
     ])) {
@@ -36,37 +40,58 @@ export class Poll {
     }
   }
 
-  /** Ask at once, and go on asking as long as something is unfinished. */
+  /** Ask this from now on, beginning at once. @param {Ask | null} ask */
+  watch(ask) {
+    this.#ask = ask;
+    this.#asking.abort();
+    this.now();
+  }
+
+  /** Ask at once; while an answer is on its way, once more behind it. */
   now() {
-    clearTimeout(this.#timer);
-    if (!this.#running) void this.#ask();
+    this.#again = true;
+    this.dispatchEvent(new Event("now"));
+    if (!this.#running) void this.#run();
   }
 
-  async #ask() {
-    const ids = this.unfinished().slice(0, IDS_AT_ONCE);
-    if (document.hidden || (ids.length === 0 && this.#failures === 0)) return;
+  async #run() {
     this.#running = true;
-    const pause = await this.#askFor(ids);
-    this.#running = false;
-    this.#timer = setTimeout(() => this.now(), pause * 1000);
-  }
-
-  /** @param {string[]} ids @returns {Promise<number>} when to ask again, in seconds */
-  async #askFor(ids) {
-    const asked = ids.join();
     try {
-      const answer = await readStatuses(ids, asked === this.#asked ? this.#tag : "");
-      this.#asked = asked;
-      this.#tag = answer.tag;
-      if (answer.documents) this.onAnswer(answer.documents, ids);
-      if (this.#failures > 0) this.onReachable(true);
-      this.#failures = 0;
-      return answer.documents ? Math.min(PAUSE_AFTER_CHANGE_SECONDS, answer.retryAfter) : answer.retryAfter;
-    } catch (error) {
-      if (!(error instanceof Unreachable)) throw error;
-      this.#failures += 1;
-      this.onReachable(false);
-      return Math.min(LONGEST_PAUSE_SECONDS, 2 ** (this.#failures - 1));
+      while (this.#ask && (this.alsoHidden || !document.hidden)) {
+        this.#again = false;
+        this.#asking = new AbortController();
+        const seconds = await this.#once(this.#ask, this.#asking.signal);
+        if (this.#again) continue;
+        await pause(document.hidden ? IDLE_SECONDS : seconds, { until: [[this, "now"]] });
+      }
+    } finally {
+      this.#running = false;
     }
   }
+
+  /** @param {Ask} ask @param {AbortSignal} signal @returns {Promise<number>} when to ask again */
+  async #once(ask, signal) {
+    try {
+      const { changed, retryAfter } = await ask(signal);
+      this.#tell(0);
+      if (retryAfter === null) return IDLE_SECONDS;
+      return changed ? Math.min(AFTER_CHANGE_SECONDS, retryAfter) : retryAfter;
+    } catch (error) {
+      if (signal.aborted) return 0;
+      if (!(error instanceof Unreachable)) throw error;
+      this.#tell(this.#failures + 1);
+      return error.retryAfter ?? Math.min(LONGEST_PAUSE_SECONDS, 2 ** (this.#failures - 1));
+    }
+  }
+
+  /** @param {number} failures */
+  #tell(failures) {
+    const before = this.#failures;
+    this.#failures = failures;
+    if ((before > 0) !== (failures > 0)) this.dispatchEvent(new Event(failures ? "lost" : "found"));
+    this.dispatchEvent(new Event("answered"));
+  }
 }
+
+/** The page's one poll. */
+export const poll = new Poll();

@@ -1,62 +1,93 @@
-/** What the page says, from what the server said. Pure: a status in, words out. */
+/** What the page says about a document, from what the server said. Pure: a status in, words out. */
 
-/** @import {Count, Status} from "./types.js" */
+/** @import {Count, Stage, Status, Failure, Warning} from "./types.js" */
 
-/** @param {number} bytes */
-export function size(bytes) {
-  const [unit, factor] = bytes < 1e6 ? ["kilobyte", 1e3] : bytes < 1e9 ? ["megabyte", 1e6] : ["gigabyte", 1e9];
-  const format = new Intl.NumberFormat("en", { style: "unit", unit, maximumFractionDigits: 1 });
-  return format.format(bytes / factor);
+import { clock, duration, has, number, t } from "./language.js";
+
+/** @type {Stage[]} */
+export const STAGES = ["parse", "chunk", "embed"];
+
+/** The share of the whole that each stage has in a bar; the server's percentage has the same. */
+export const SHARES = { parse: 45, chunk: 10, embed: 45 };
+
+/** @param {Count} count from 0 to 1 */
+export function fraction(count) {
+  if (count.total === null) return 0;
+  return count.total === 0 ? 1 : Math.min(1, count.done / count.total);
 }
 
-/** @param {number} sent @param {number} total */
-export const uploading = (sent, total) => `Uploading ${size(sent)} of ${size(total)}`;
+/** Whether nobody works on it until its next try is due. @param {Status} status */
+export const waitsForRetry = (status) => status.status === "processing" && status.next_attempt_at !== null;
 
-/** @param {Count} count */
-const units = (count) => (count.total === null ? `${count.done}` : `${count.done} of ${count.total}`);
+/** @param {Status} status */
+export const isUnfinished = (status) => !status.done;
 
-const WORKING = {
-  /** @param {Status} status */
-  parse: (status) => `Reading pages ${units(status.progress.parse)}`,
-  chunk: () => "Splitting into passages",
-  /** @param {Status} status */
-  embed: (status) => `Embedding ${units(status.progress.embed)}`,
-};
-
-const ENDED = { completed: "Searchable", cancelled: "Cancelled" };
-
-/** How a document stands. @param {Status} status @returns {string} */
+/** How a document stands, in a sentence. @param {Status} status */
 export function sentence(status) {
   switch (status.status) {
     case "queued":
-      return status.queue_position === null || status.queue_position <= 1
-        ? "Waiting, next in line"
-        : `Waiting, ${status.queue_position - 1} ahead`;
+      return queued(status.queue_position);
     case "processing":
-      return waiting(status) ?? WORKING[status.stage ?? "parse"](status) + soon(status);
+      return waitsForRetry(status) ? waiting(status) : working(status) + soon(status.eta_seconds);
+    case "completed":
+      return completed(status);
     case "failed":
-      return status.error ? `${status.error.title}. ${status.error.detail}` : "Failed";
+      return status.error ? failure(status.error) : t("state.failed");
     default:
-      return ENDED[status.status];
+      return t("status.cancelled");
   }
 }
 
-/** Why nobody works on it at the moment, and until when. @param {Status} status */
+/** @param {number | null} position 1 for the next in line */
+const queued = (position) =>
+  position === null ? t("status.queued") : position <= 1 ? t("status.next") : t("status.ahead", { count: position - 1 });
+
+/** @param {Status} status */
+function working(status) {
+  const stage = status.stage ?? "parse";
+  const { done, total } = status.progress[stage];
+  return total === null ? t(`status.${stage}`, { count: done }) : t(`status.${stage}Of`, { done, total });
+}
+
+/** @param {Status} status */
 function waiting(status) {
-  if (!status.next_attempt_at || !status.error) return null;
-  const at = new Date(status.next_attempt_at).toLocaleTimeString();
-  return `${status.error.title}; next try at ${at} (${status.attempt} of ${status.max_attempts} failed)`;
+  const at = clock(status.next_attempt_at ?? "");
+  if (!status.error) return t("status.handedBack");
+  return t("status.retry", { why: title(status.error), at, attempt: status.attempt, most: status.max_attempts });
 }
 
-/** @param {Status} status */
-function soon(status) {
-  if (status.eta_seconds === null) return "";
-  const seconds = Math.ceil(status.eta_seconds);
-  return seconds < 90 ? ` · about ${seconds} s` : ` · about ${Math.round(seconds / 60)} min`;
-}
+/** @param {number | null} seconds */
+const soon = (seconds) => (seconds === null ? "" : ` · ${t("status.soon", { time: duration(Math.ceil(seconds)) })}`);
 
 /** @param {Status} status */
-export const percent = (status) => `${status.progress.percent.toFixed(1)} %`;
+function completed({ progress, warnings }) {
+  const nothing = warnings.find(({ code }) => code === "NO_TEXT");
+  if (nothing) return warning(nothing);
+  const pages = t("status.pages", { count: progress.parse.done });
+  const passages = t("status.passages", { count: progress.chunk.done });
+  const noted = warnings.length ? ` · ${t("status.warnings", { count: warnings.length })}` : "";
+  return `${pages} · ${passages}${noted}`;
+}
+
+/** The short form of what went wrong. @param {Failure} error */
+export function title(error) {
+  const name = `failures.${error.code}.title`;
+  return has(name) ? t(name) : error.title;
+}
+
+/** What went wrong and what to do about it. @param {Failure} error */
+export function failure(error) {
+  const name = `failures.${error.code}.remedy`;
+  return has(name) ? `${title(error)}. ${t(name)}` : error.detail;
+}
+
+/** @param {Warning} given */
+export function warning(given) {
+  const name = `warnings.${given.code}`;
+  const said = has(name) ? t(name) : given.detail;
+  return given.page === undefined ? said : t("status.onPage", { page: given.page, said });
+}
 
 /** @param {number} first @param {number} last */
-export const pages = (first, last) => (first === last ? `page ${first}` : `pages ${first} to ${last}`);
+export const pages = (first, last) =>
+  first === last ? t("passage.page", { page: first }) : t("passage.pages", { first: number(first), last: number(last) });

@@ -1,0 +1,36 @@
+/** Which failures of a request pass by themselves, and for how long to leave the server alone. */
+
+import { Unreachable } from "./api.js";
+import { pause } from "./pause.js";
+
+const FIRST_PAUSE_SECONDS = 0.5;
+const LONGEST_PAUSE_SECONDS = 15;
+
+/** Trouble that passes: the network, the server, another request that holds the upload. */
+export class Passing extends Error {
+  /** @param {"offline" | "server"} kind @param {number} [retryAfter] in seconds */
+  constructor(kind, retryAfter) {
+    super(kind);
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {number} [retryAfter] */
+export const passing = (retryAfter) => new Passing(navigator.onLine ? "server" : "offline", retryAfter);
+
+/** Trouble that passes, or null where a person must do something. @param {unknown} error */
+export function asPassing(error) {
+  if (error instanceof Passing) return error;
+  return error instanceof Unreachable ? passing(error.retryAfter) : null;
+}
+
+/**
+ * Wait before the next try: longer each time, but not when the network comes back.
+ *
+ * @param {Passing} trouble @param {number} failures in a row @param {AbortSignal} signal
+ */
+export function beforeNextTry(trouble, failures, signal) {
+  const seconds = trouble.retryAfter ?? Math.min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (failures - 1));
+  return pause(seconds, { signal, until: [[window, "online"]] });
+}
