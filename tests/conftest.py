@@ -26,7 +26,10 @@ settings.register_profile(
 settings.load_profile("same")
 
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
-TABLES = "documents, files, collections, workers, stage_limits, embedding_services, paid_embeddings"
+TABLES = (
+    "documents, files, collections, workers, stage_limits, embedding_services, paid_embeddings,"
+    " queue_samples, operator_actions"
+)
 
 
 @pytest.fixture(scope="session")

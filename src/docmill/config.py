@@ -167,6 +167,12 @@ class Settings:
     auth: str = setting(
         one_of("none"), "Who may use the API; `none` serves this machine only.", "none"
     )
+    operator: str = setting(
+        one_of("act", "read", "off"),
+        "What everybody who reaches this server may do at /operator: see and `act`, only `read`, or"
+        " nothing (`off`).",
+        "act",
+    )
     max_upload_bytes: int = setting(byte_count, "The largest file that is taken.", 2 << 30)
     owner_quota_bytes: int | None = setting(
         byte_count, "How many bytes of files an owner may keep; without it, any number.", None

@@ -54,6 +54,8 @@ PROBLEMS = {
     "UPLOAD_DUPLICATE": ProblemKind(422, "The document is here already"),
     "UPLOAD_LOCKED": ProblemKind(423, "The upload can't go on at this moment"),
     "QUOTA_EXCEEDED": ProblemKind(507, "Your documents fill the room that is yours"),
+    "WORKER_UNKNOWN": ProblemKind(404, "There is no such worker"),
+    "OPERATOR_REQUIRED": ProblemKind(403, "Only an operator may do that"),
     "HOST_REFUSED": ProblemKind(421, "The request's Host is not this server"),
     "ORIGIN_REFUSED": ProblemKind(403, "Requests from other web pages are refused"),
     "UPLOAD_STALLED": ProblemKind(408, "The upload stopped sending"),

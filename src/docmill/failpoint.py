@@ -26,11 +26,12 @@ ApiCommit = Literal[
     "keep_part", "forget_upload", "accept_document", "cancel", "retry", "reprocess", "delete",
     "create_upload", "take_upload", "keep_slice", "confirm_slice", "finish_upload", "leave_upload",
     "end_upload", "begin_key", "forget_key",
+    "operate",
 ]  # fmt: skip
 WorkerCommit = Literal[
     "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune",
     "split", "keep_pages", "finish_parse", "keep_chunks", "finish_chunk", "keep_embeddings",
-    "finish_embed", "keep_paid", "pause_service", "postpone",
+    "finish_embed", "keep_paid", "pause_service", "postpone", "sample",
 ]  # fmt: skip
 MigrationCommit = Literal["create_roles", "apply_migration", "make_room_for_model"]
 Commit = ApiCommit | WorkerCommit | MigrationCommit

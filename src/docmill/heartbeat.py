@@ -43,6 +43,7 @@ class Heartbeat:
         self._slots = slots
         self._holds: dict[int, Hold] = {}
         self._lock = threading.Lock()
+        self._drained = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -72,6 +73,11 @@ class Heartbeat:
         with self._lock:
             return list(self._holds.values())
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether an operator wants this worker to claim nothing for now, as of the last beat."""
+        return self._drained.is_set()
+
     def _run(self) -> None:
         connection: Sync | None = None
         pause = self._claimant.lease_seconds / BEATS_PER_LEASE
@@ -92,7 +98,7 @@ class Heartbeat:
         _take_off_the_list(connection, self._claimant.worker)
 
     def _beat(self, connection: Sync) -> None:
-        connection.execute(STATEMENTS.seen, {"id": self._claimant.worker, "slots": self._slots})
+        self._say_seen(connection)
         holds = self.held()
         if not holds:
             return
@@ -102,6 +108,14 @@ class Heartbeat:
         for hold in holds:
             if hold.job.id not in kept:
                 self._lose(hold)
+
+    def _say_seen(self, connection: Sync) -> None:
+        seen = {"id": self._claimant.worker, "slots": self._slots}
+        row = connection.execute(STATEMENTS.seen, seen).fetchone()
+        if row is not None and row["draining"]:
+            self._drained.set()
+        else:
+            self._drained.clear()
 
     def _lose(self, hold: Hold) -> None:
         with self._lock:

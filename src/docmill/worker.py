@@ -19,7 +19,7 @@ from uuid import uuid4
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from docmill import attempt, documents, embedding_service, job_queue, migrate, receiving
+from docmill import attempt, documents, embedding_service, job_queue, migrate, receiving, sampling
 from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
 from docmill.embed import Embedder
@@ -132,6 +132,8 @@ class Worker:
 
     def _claim(self) -> int:
         self._running = {future for future in self._running if not future.done()}
+        if self._heartbeat.is_drained:
+            return 0
         free = self._settings.slots - len(self._running)
         if free <= 0:
             return 0
@@ -146,7 +148,7 @@ class Worker:
 
     def _say_idle(self) -> None:
         """Ask to be woken, then look once more: work may have come just before we asked."""
-        if not self._idle and not self._running:
+        if not self._idle and not self._running and not self._heartbeat.is_drained:
             self._set_idle(idle=True)
             self._claim()
 
@@ -188,6 +190,8 @@ class Worker:
             receiving.prune(connection)
             embedding_service.prune(connection)
             connection.execute(WORKERS.prune)
+        with self._database.commit("sample") as connection:
+            sampling.sample(connection)
 
     def _fail_lost(self, job: Job) -> None:
         detail = f"Its worker was lost on each of {job.max_attempts} tries."

@@ -7,7 +7,8 @@ select %(id)s, %(slots)s, s.pid, s.backend_start from pg_stat_get_activity(pg_ba
 on conflict (id) do update
 set seen_at = now(),
     is_direct = (w.session_pid, w.session_start) = (excluded.session_pid, excluded.session_start),
-    session_pid = excluded.session_pid, session_start = excluded.session_start;
+    session_pid = excluded.session_pid, session_start = excluded.session_start
+returning draining;
 
 -- idle --
 -- Said before waiting, taken back after: an upload sends a wake-up only if somebody is idle.
@@ -41,7 +42,7 @@ select id from dead;
 delete from workers where seen_at < now() - interval '1 day';
 
 -- live --
--- Workers whose last sign of life is younger than a lease (at least 10 seconds).
+-- Workers whose last sign of life is younger than a lease (at least 10 seconds), and that claim.
 select count(*) as live, extract(epoch from now() - max(seen_at))::float8 as seconds_since
 from workers
-where seen_at > now() - make_interval(secs => greatest(10, %(lease)s));
+where seen_at > now() - make_interval(secs => greatest(10, %(lease)s)) and not draining;

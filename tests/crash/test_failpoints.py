@@ -68,7 +68,7 @@ def strike(admin_url: str, expected: dict[str, Ending], commit: WorkerCommit) ->
 
 def test_every_commit_has_its_failpoint() -> None:
     """The pools commit only under a name; other connections that commit are listed here."""
-    text = {path.name: path.read_text() for path in SOURCES.rglob("*.py")}
+    text = {str(path.relative_to(SOURCES)): path.read_text() for path in SOURCES.rglob("*.py")}
     named = set()
     for name, source in text.items():
         if name != "failpoint.py":

@@ -41,6 +41,7 @@ class Request:
     content: bytes
     happened: Callable[[Scene, str], bool]
     document: str | None = None
+    media_type: str = "multipart/form-data; boundary=b"
 
 
 def form(name: str, content: bytes, end: bytes = b"--") -> bytes:
@@ -83,11 +84,31 @@ def request_for(scene: Scene, commit: ApiCommit) -> Request:
     if commit == "forget_upload":
         broken = form(name, os.urandom(3 * PART), end=b"no boundary")
         return Request("POST", "/documents", broken, is_there, name)
+    if commit == "operate":
+        return drain_of(scene, name)
     document = str(scene.documents.popitem()[1])
     if commit == "delete":
         return Request("DELETE", f"/documents/{document}", b"", is_gone, document)
     states = {"cancel": ("cancelled",), "retry": ("queued",), "reprocess": ("queued",)}[commit]
     return Request("POST", f"/documents/{document}/{commit}", b"", in_state(*states), document)
+
+
+def drain_of(scene: Scene, worker: str) -> Request:
+    """The act of an operator on a worker that is nobody else's."""
+    scene.admin.execute("insert into workers (id, slots) values (%s, 1)", [worker])
+    where = f"/operator/workers/{worker}"
+    return Request("POST", where, b'{"draining": true}', is_drained, worker, "application/json")
+
+
+def is_drained(scene: Scene, worker: str) -> bool:
+    """Whether the worker is drained, and then it is written down as well."""
+    row = scene.one(
+        "select draining, (select count(*) from operator_actions where subject = w.id) as acts"
+        " from workers w where id = %s",
+        [worker],
+    )
+    assert row["draining"] == (row["acts"] == 1)
+    return bool(row["draining"])
 
 
 def prepared(scene: Scene, commit: ApiCommit, count: int) -> None:
@@ -134,7 +155,7 @@ def struck(scene: Scene, fault: Fault, request: Request) -> None:
 
 def ask(url: str, request: Request) -> int | None:
     """The status of the answer; None if there was none."""
-    headers = {"content-type": "multipart/form-data; boundary=b"} if request.content else {}
+    headers = {"content-type": request.media_type} if request.content else {}
     try:
         return httpx2.request(
             request.method, url + request.path, content=request.content, headers=headers, timeout=60

@@ -20,6 +20,8 @@ ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
 SHARED = {
     "embedding_models",
     "embedding_services",
+    "operator_actions",
+    "queue_samples",
     "schema_migrations",
     "stage_limits",
     "workers",
@@ -94,6 +96,34 @@ def test_a_migrated_and_a_fresh_schema_agree(fresh: str, migrated: Addresses) ->
     migrate.migrate(fresh, MODEL)
     assert migrated.admin is not None
     assert described(fresh) == described(migrated.admin)
+
+
+@pytest.mark.usefixtures("migrated")  # the roles of the server are there
+def test_an_admin_that_is_no_superuser_migrates_what_it_owns(admin_url: str, fresh: str) -> None:
+    role = f"lesser_{uuid4().hex}"
+    with database.connect(fresh, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute("create schema extensions")
+        connection.execute("grant usage on schema extensions to public")
+        connection.execute("create extension vector schema extensions")
+        connection.execute(f"create role {role} login createrole password 'x'".encode())
+        # On a server of its own it would have made these roles itself, with these options.
+        is_new = connection.info.server_version >= 16_00_00
+        options = "admin true, set false" if is_new else "admin option"
+        for known in ("docmill_owner", "docmill_api", "docmill_worker"):
+            connection.execute(f"grant {known} to {role} with {options}".encode())
+        connection.execute(f"alter database {name} owner to {role}".encode())
+    lesser = make_conninfo(fresh, user=role, password="x")
+    applied = migrate.migrate(lesser, MODEL)
+    assert applied == [migration.name for migration in migrate.migrations()]
+    with database.connect(admin_url, autocommit=True) as connection:
+        connection.execute(f"alter database {name} owner to current_user".encode())
+    with database.connect(fresh, autocommit=True) as connection:
+        connection.execute(f"reassign owned by {role} to current_user".encode())
+        connection.execute(f"drop owned by {role}".encode())
+        for known in ("docmill_owner", "docmill_api", "docmill_worker"):
+            connection.execute(f"revoke {known} from {role}".encode())
+        connection.execute(f"drop role {role}".encode())
 
 
 def test_another_dimension_under_the_same_name_is_refused(fresh: str) -> None:
@@ -194,3 +224,25 @@ def test_the_database_refuses_a_false_job(admin: Sync, change: str) -> None:
     made_rows.uploaded(admin)
     with pytest.raises(psycopg.errors.CheckViolation):
         admin.execute(f"update processing_jobs set {change}".encode())
+
+
+def test_every_function_that_runs_with_other_rights_has_a_fixed_path_and_few_callers(
+    admin: Sync,
+) -> None:
+    functions = admin.execute(
+        """select p.proname, p.proowner::regrole::text as owner, p.proconfig,
+             has_function_privilege('public', p.oid, 'execute') as anybody
+           from pg_proc p where p.pronamespace = 'docmill'::regnamespace and p.prosecdef"""
+    ).fetchall()
+    assert len(functions) >= 9
+    for function in functions:
+        assert function["owner"] == "docmill_worker", function
+        assert function["proconfig"] == ["search_path=docmill, pg_temp"], function
+        assert not function["anybody"], function
+
+
+def test_the_role_that_runs_them_can_make_nothing_in_the_schema(admin: Sync) -> None:
+    row = admin.execute(
+        "select has_schema_privilege('docmill_worker', 'docmill', 'create') as can_create"
+    ).fetchone()
+    assert row == {"can_create": False}

@@ -8,10 +8,28 @@ from types import ModuleType
 import pytest
 
 from docmill.config import Settings
-from docmill.web import document_list, documents, health, page, search, tus, upload
+from docmill.web import (
+    document_list,
+    documents,
+    health,
+    operations,
+    page,
+    search,
+    tus,
+    upload,
+)
 
 ROOT = Path(__file__).parent.parent.parent
-ROUTERS = (document_list, documents, health, page, search, tus, upload)
+ROUTERS = (
+    document_list,
+    documents,
+    health,
+    operations,
+    page,
+    search,
+    tus,
+    upload,
+)
 
 
 def written() -> ModuleType:

@@ -15,8 +15,9 @@ begin
   if not exists (select from pg_roles where rolname = 'docmill_worker') then
     create role docmill_worker login noinherit;
   end if;
-  -- Whoever migrates acts as the owner; a superuser may anyway, any other role needs to be a member.
-  if not pg_has_role(current_user, 'docmill_owner', 'member') then
+  -- Whoever migrates acts as the owner; a superuser may anyway. Any other role needs a grant, also
+  -- where it created the role: since PostgreSQL 16 that makes it a member who can't become it.
+  if not (select rolsuper from pg_roles where rolname = current_user) then
     execute format('grant docmill_owner to %I', current_user);
   end if;
   if not exists (select from pg_extension where extname = 'vector') then

@@ -13,7 +13,17 @@ from docmill.disk_reserve import DiskReserve
 from docmill.embed import Embedder
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
-from docmill.web import document_list, documents, health, page, problems, search, tus, upload
+from docmill.web import (
+    document_list,
+    documents,
+    health,
+    operations,
+    page,
+    problems,
+    search,
+    tus,
+    upload,
+)
 from docmill.web.edge import Edge
 from docmill.web.service import Service
 
@@ -50,7 +60,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)
     app.state.service = Service(settings, database, embedder, watch, limits, uploads)
     problems.install(app)
-    for module in (health, page, upload, tus, document_list, documents, search):
+    for module in (health, page, upload, tus, document_list, documents, search, operations):
         app.include_router(module.router)
     app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
     return app

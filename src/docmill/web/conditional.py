@@ -35,10 +35,15 @@ def encode(body: Any) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def answer(request: Request, body: Any, headers: dict[str, str] | None = None) -> Response:
-    """The body with its tag, or 304 without it."""
+def answer(
+    request: Request, body: Any, headers: dict[str, str] | None = None, *, tagged: Any = None
+) -> Response:
+    """The body with its tag, or 304 without it.
+
+    `tagged` is what the tag stands for, where a part of the body says nothing new when it changes.
+    """
     content = encode(body)
-    tag = etag(content)
+    tag = etag(content if tagged is None else encode(tagged))
     all_headers = {**HEADERS, **(headers or {}), "ETag": tag}
     if matches(request, tag):
         return Response(status_code=304, headers=all_headers)

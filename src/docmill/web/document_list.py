@@ -20,6 +20,7 @@ from docmill.web.service import TheOwner, TheService
 router = APIRouter()
 
 WORKERS = Statements("workers")
+STAGE_LIMITS = Statements("stage_limits")
 MOST_IDS = 100
 LONGEST_TEXT = 255
 # The key in a page token, as it is read back: by the type that listing.py sorts by.
@@ -182,7 +183,9 @@ async def _summary(connection: Async, wanted: Filter, lease_seconds: float) -> d
     counts = await listing.count(connection, wanted)
     cursor = await connection.execute(WORKERS.live, {"lease": lease_seconds})
     row = await cursor.fetchone()
-    return {"counts": counts, "live_workers": row["live"] if row else 0}
+    cursor = await connection.execute(STAGE_LIMITS.paused)
+    paused = [row["stage"] for row in await cursor.fetchall()]
+    return {"counts": counts, "live_workers": row["live"] if row else 0, "paused": paused}
 
 
 def _ask_again(shown: list[dict[str, Any]]) -> dict[str, str]:

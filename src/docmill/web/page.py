@@ -1,8 +1,8 @@
 """The page: static files out of the package, with a policy that lets nothing else run.
 
 Files lie below a path that holds the hash of all of them, so browsers keep them for ever, and a new
-version of one is fetched together with those it belongs to: no page ever runs a mixture. Modules name
-each other relatively and know nothing of it.
+version of one is fetched together with those it belongs to: no page ever runs a mixture. Modules
+name each other relatively and know nothing of it.
 """
 
 import gzip

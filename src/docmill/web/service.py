@@ -12,6 +12,8 @@ from docmill.control import Control
 from docmill.database import ApiDatabase
 from docmill.embed import Embedder
 from docmill.uploads import Uploads
+from docmill.errors import Problem
+from docmill.operations import Operations
 from docmill.watch import VersionWatch
 
 # Everybody on this machine, as long as there are no other owners (`AUTH` is `none`).
@@ -48,3 +50,31 @@ def _control(service: TheService, owner: TheOwner) -> Control:
 
 
 TheControl = Annotated[Control, Depends(_control)]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody who may see the whole service; `name` is what the log of acts says."""
+
+    name: str
+    may_act: bool
+
+
+def _operator(service: TheService) -> Operator:
+    """Who asks, as an operator. The one place where that is decided."""
+    allowed = service.settings.operator
+    if allowed == "off":
+        raise Problem("OPERATOR_REQUIRED", "DOCMILL_OPERATOR is `off` on this server.")
+    return Operator("local", may_act=allowed == "act")
+
+
+TheOperator = Annotated[Operator, Depends(_operator)]
+
+
+def _operations(service: TheService, owner: TheOwner, operator: TheOperator) -> Operations:
+    if not operator.may_act:
+        raise Problem("OPERATOR_REQUIRED", "You may look, but not act: DOCMILL_OPERATOR is `read`.")
+    return Operations(service.database, operator.name, owner)
+
+
+TheOperations = Annotated[Operations, Depends(_operations)]

@@ -1,0 +1,12 @@
+"""The queue's history, a sample a minute: what operators see over time was true at its time."""
+
+from docmill.database import Statements, Sync
+
+STATEMENTS = Statements("sampling")
+
+
+def sample(connection: Sync) -> None:
+    """Write down how the queue stands, unless that is done for this minute; forget old samples."""
+    written = connection.execute(STATEMENTS.sample)
+    if written.rowcount > 0:
+        connection.execute(STATEMENTS.prune)

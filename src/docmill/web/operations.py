@@ -1,0 +1,97 @@
+"""`/operator/…`: the whole service in one answer, and what may be done to it."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from docmill import operations, status
+from docmill.web import conditional
+from docmill.web.service import TheOperations, TheOperator, TheOwner, TheService
+
+router = APIRouter()
+
+LOOK_AGAIN_SECONDS = 2
+A_DAY = 24 * 60
+Stage = Literal["parse", "chunk", "embed"]
+
+
+@router.get("/operator/overview")
+async def overview(
+    request: Request,
+    service: TheService,
+    owner: TheOwner,
+    operator: TheOperator,
+    *,
+    minutes: Annotated[int, Query(ge=1, le=A_DAY, description="how far back samples go")] = 60,
+) -> Response:
+    """Stages, workers, failures, load per owner, samples of the last minutes, and the last acts."""
+    async with service.database.reading(owner) as connection:
+        seen = await operations.overview(
+            connection, lease_seconds=service.settings.lease_seconds, minutes=minutes
+        )
+    body = {**seen, "sample_columns": operations.SAMPLE_COLUMNS, "may_act": operator.may_act}
+    # A beat alone is no news: whether it came in time is the worker's `state`.
+    tagged = {**body, "workers": [{**worker, "seen_at": None} for worker in body["workers"]]}
+    return conditional.answer(
+        request, body, {"Retry-After": str(LOOK_AGAIN_SECONDS)}, tagged=tagged
+    )
+
+
+class StageChange(BaseModel):
+    """What of a stage's limit changes; what is not named stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paused: bool | None = None
+    max_running: int | None = Field(None, ge=1, le=10_000, description="null for no limit")
+
+
+@router.post("/operator/stages/{stage}")
+async def change_stage(stage: Stage, change: StageChange, acts: TheOperations) -> JSONResponse:
+    """Pause a stage, let it go on, or limit how many of its jobs run at once on all machines."""
+    limit = await acts.limit(
+        stage,
+        paused=change.paused,
+        max_running=change.max_running,
+        keep_limit="max_running" not in change.model_fields_set,
+    )
+    return _done({"stage": stage, "paused": limit.paused, "max_running": limit.max_running})
+
+
+class WorkerChange(BaseModel):
+    """Whether a worker claims work."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    draining: bool
+
+
+@router.post("/operator/workers/{worker}")
+async def change_worker(worker: str, change: WorkerChange, acts: TheOperations) -> JSONResponse:
+    """Drain a worker: it finishes what it holds and claims nothing. Or let it on again."""
+    await acts.drain(worker, drain=change.draining)
+    return _done({"id": worker, "draining": change.draining})
+
+
+class BulkRetry(BaseModel):
+    """Which failures are retried: of a reason and a stage, from before a moment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(max_length=100, pattern=r"^[A-Z_]+$")
+    stage: Stage
+    before: AwareDatetime | None = Field(None, description="now by the database's clock")
+
+
+@router.post("/operator/retry")
+async def retry(asked: BulkRetry, acts: TheOperations) -> JSONResponse:
+    """Retry up to 200 documents that failed alike; asked again with the same `before`, the next."""
+    done = await acts.retry(asked.code, asked.stage, asked.before)
+    before = status.shown_time(done.before)
+    return _done({"retried": done.documents, "more": done.is_more, "before": before})
+
+
+def _done(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
