@@ -169,6 +169,11 @@ export const ask = (id, what) => read(`/documents/${id}/${what}`, posted());
 /** @param {string} id */
 export const remove = (id) => send(`/documents/${id}`, { method: "DELETE" });
 
+// operators ------------------------------------------------------------------------------
+
+/** Do something to the whole service. @param {string} path @param {unknown} body @returns {Promise<any>} */
+export const operate = (path, body) => read(`/operator/${path}`, posted(body));
+
 // the rest --------------------------------------------------------------------------------
 
 /** @param {string} text @param {string} mode @param {string} collection @param {AbortSignal} signal @returns {Promise<Hit[]>} */

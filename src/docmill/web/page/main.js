@@ -4,6 +4,7 @@ import { DocumentView } from "./document-view.js";
 import { DocumentsView } from "./documents-view.js";
 import * as intake from "./intake.js";
 import * as language from "./language.js";
+import { OperatorView } from "./operator-view.js";
 import * as router from "./router.js";
 import { SearchView } from "./search-view.js";
 import { shell } from "./shell.js";
@@ -17,6 +18,7 @@ router.open([
   [/^\/$/, () => new DocumentsView()],
   [/^\/view\/([^/]+)$/, ([, id]) => new DocumentView(String(id))],
   [/^\/search$/, () => new SearchView()],
+  [/^\/operator$/, () => new OperatorView()],
 ], (view) => shell.show(view));
 void uploads.restore();
 

@@ -113,7 +113,10 @@ class Shell {
   #showBanner() {
     const banner = byId("banner");
     const nobody = this.#summary?.live_workers === 0 && this.#unfinished > 0;
-    const text = this.#isLost ? t("banner.unreachable") : nobody ? t("banner.noWorker") : "";
+    const paused = this.#unfinished > 0 ? this.#summary?.paused ?? [] : [];
+    const text = this.#isLost ? t("banner.unreachable")
+      : nobody ? t("banner.noWorker")
+      : paused.length ? t("banner.paused", { stages: language.list(paused.map((stage) => t(`stage.${stage}`))) }) : "";
     say(banner, text);
     banner.hidden = text === "";
     document.body.toggleAttribute("data-lost", this.#isLost);

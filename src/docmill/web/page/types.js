@@ -34,7 +34,7 @@
  *
  * @typedef {Status & {external_id: string | null, metadata: Record<string, unknown>, sha256: string}} Details
  *
- * @typedef {{counts: Record<State, number>, live_workers: number}} Summary
+ * @typedef {{counts: Record<State, number>, live_workers: number, paused: Stage[]}} Summary
  * @typedef {{documents: Status[], next_page_token: string, summary?: Summary}} DocumentPage
  *
  * @typedef {Object} Filter
@@ -94,6 +94,25 @@
  *
  * @typedef {{max_upload_bytes: number, types: string[]}} Limits
  * @typedef {{name: string, documents: number}} Collection
+ */
+
+/**
+ * @typedef {{stage: Stage, due: number, later: number, running: number, oldest_at: string | null, max_running: number | null, paused: boolean}} StageLoad
+ * @typedef {{job_id: number, document_id: string, owner_id: string, stage: Stage, part: number, attempt: number, done: number, total: number | null, since: string}} Held
+ * @typedef {{id: string, started_at: string, seen_at: string, state: "live" | "late" | "gone", idle: boolean, draining: boolean, slots: number, holds: Held[]}} WorkerSeen
+ * @typedef {{state: "failed" | "waiting", code: string, stage: Stage, documents: number, owners: number, last_at: string}} Failing
+ * @typedef {{at: string, operator: string, action: string, subject: string, details: Record<string, unknown>}} Act
+ *
+ * @typedef {Object} Overview the whole service
+ * @property {StageLoad[]} stages
+ * @property {WorkerSeen[]} workers
+ * @property {Failing[]} failures
+ * @property {{owner_id: string, waiting: number, running: number}[]} owners
+ * @property {{name: string, failures: number, paused_until: string, code: string}[]} services
+ * @property {Record<string, (string | number | null)[][]>} samples by subject, each row as `sample_columns` says
+ * @property {string[]} sample_columns
+ * @property {Act[]} actions
+ * @property {boolean} may_act
  */
 
 export {};
