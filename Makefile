@@ -26,6 +26,7 @@ check: $(VENV)/installed-dev ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@sh scripts/check-page.sh
 
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 	@sh scripts/ensure-tools.sh

@@ -36,10 +36,12 @@ def until(look: Callable[[], T | None], what: str, patience: float = PATIENCE_SE
 class Started:
     """A docmill process, with everything it said."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "docmill", *arguments],
+            [python, "-m", "docmill", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

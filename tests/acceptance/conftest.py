@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+import seeing
 from running import Docmill
 
 
@@ -67,6 +68,15 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
-    """An empty page."""
-    return context.new_page()
+def page(context: BrowserContext) -> Iterator[Page]:
+    """An empty page; nothing may go wrong on it that only a console or a policy report shows."""
+    page = context.new_page()
+    with seeing.watched(page):
+        yield page
+
+
+@pytest.fixture
+def opened(docmill: Docmill, page: Page) -> Page:
+    """The page, opened at the documents."""
+    page.goto(docmill.url)
+    return page

@@ -1,7 +1,6 @@
 """The page in a real browser, by what a person sees: a file goes in and becomes searchable."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,13 +13,6 @@ from running import Docmill, until
 from seeing import PATIENT, choose, is_in_state, row, sentence, upload_row
 
 PAGE = Path(__file__).parents[2] / "src" / "docmill" / "web" / "page"
-
-
-@pytest.fixture
-def opened(docmill: Docmill, page: Page) -> Iterator[Page]:
-    with seeing.watched(page):
-        page.goto(docmill.url)
-        yield page
 
 
 def test_uploaded_file_becomes_searchable_before_ones_eyes(opened: Page, tmp_path: Path) -> None:
@@ -123,14 +115,14 @@ def test_two_thousand_pages_grow_in_many_steps_that_are_all_committed(
 
 
 def test_no_timer_of_the_page_decides_a_state() -> None:
-    """One module has a timer. Who uses it asks or sends again by it, and knows no state."""
+    """One module has a timer. Who uses it asks, sends or speaks again by it, and knows no state."""
     sources = {path.name: path.read_text() for path in PAGE.glob("*.js")}
     with_timers = {
         name for name, text in sources.items() if re.search(r"set(Timeout|Interval)", text)
     }
     assert with_timers == {"pause.js"}
     users = {name for name, text in sources.items() if '"./pause.js"' in text}
-    assert users == {"poll.js", "trouble.js"}
+    assert users == {"poll.js", "trouble.js", "announce.js"}
     for name in ("pause.js", *users):
         assert not re.search(r"\bstatus\b|\bstate\b *=|percent|progress", code_of(sources[name]))
 

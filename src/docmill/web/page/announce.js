@@ -5,28 +5,32 @@
 
 import { byId, element, say } from "./element.js";
 import { t } from "./language.js";
+import { pause } from "./pause.js";
 import * as preferences from "./preferences.js";
 
-const LEAST_SECONDS_BETWEEN = 2;
+const SECONDS_BETWEEN = 2;
 
 /** @type {string[]} */
 let waiting = [];
-let lastSaid = -Infinity;
+let isSpeaking = false;
 
-/** Say something to screen readers, soon. @param {string} sentence */
+/** Say something to screen readers; what comes while they read is said together, after a moment.
+ * @param {string} sentence */
 export function announce(sentence) {
   waiting.push(sentence);
-  flush();
+  if (!isSpeaking) void speak();
 }
 
-/** Say what waits, unless something was said just now: the next answer of the server comes by here. */
-export function flush() {
-  const now = performance.now() / 1000;
-  if (waiting.length === 0 || now - lastSaid < LEAST_SECONDS_BETWEEN) return;
-  const sentences = waiting.length > 3 ? [...waiting.slice(0, 2), t("said.more", { count: waiting.length - 2 })] : waiting;
-  say(byId("announcements"), sentences.join(" "));
-  waiting = [];
-  lastSaid = now;
+async function speak() {
+  isSpeaking = true;
+  while (waiting.length) {
+    const many = waiting.length > 3;
+    const sentences = many ? [...waiting.slice(0, 2), t("said.more", { count: waiting.length - 2 })] : waiting;
+    say(byId("announcements"), sentences.join(" "));
+    waiting = [];
+    await pause(SECONDS_BETWEEN);
+  }
+  isSpeaking = false;
 }
 
 /** Show a sentence for a while; the style fades it out. @param {string} sentence @param {"good" | "bad"} kind */

@@ -138,7 +138,7 @@ export class DocumentView extends HTMLElement {
     this.#trouble.replaceChildren(
       element("p", {}, icon(done ? "failed" : "warning"), element("span", {}, failure(error))),
       element("details", {}, element("summary", {}, t("document.details")),
-        element("p", {}, error.detail),
+        element("p", { class: "detail" }, error.detail),
         element("p", { class: "mono" }, t("document.error", { code: error.code, stage: error.stage ? t(`stage.${error.stage}`) : "", attempt: error.attempt }))));
   }
 

@@ -54,7 +54,7 @@ async function use(name) {
  * The sentence of this name, with its places filled. One that counts has forms by plural category
  * and is chosen by `count`. A name that the catalogue lacks is shown as it is: a test keeps it whole.
  *
- * @param {string} name such as `uploads.paused`
+ * @param {string} name such as `upload.paused`
  * @param {Record<string, string | number>} [values]
  */
 export function t(name, values = {}) {

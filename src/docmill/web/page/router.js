@@ -5,6 +5,7 @@
 
 /** @type {Route[]} */
 let routes = [];
+let drawn = "";
 /** @type {(view: View) => void} */
 let show = () => undefined;
 
@@ -15,23 +16,28 @@ export function open(known, onView) {
   history.scrollRestoration = "manual";
   document.addEventListener("click", follow);
   window.addEventListener("popstate", () => {
+    if (address() === drawn) return; // within the view, as by the link that skips the rail
     draw();
     window.scrollTo({ top: Number(history.state?.top ?? 0) });
   });
   draw();
 }
 
-/** Go to an address of this page. @param {string} address */
-export function go(address) {
+/** Go to an address of this page. @param {string} to */
+export function go(to) {
   history.replaceState({ top: window.scrollY }, "");
-  history.pushState({ top: 0 }, "", address);
+  history.pushState({ top: 0 }, "", to);
   draw();
   window.scrollTo({ top: 0 });
-  /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus({ preventScroll: true });
+  const hasFocus = document.querySelector("main")?.contains(document.activeElement); // where it begins with a field
+  if (!hasFocus) /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus({ preventScroll: true });
 }
+
+const address = () => location.pathname + location.search;
 
 /** Show the address anew. */
 export function draw() {
+  drawn = address();
   for (const [pattern, view] of routes) {
     const match = location.pathname.match(pattern);
     if (match) return show(view(match));

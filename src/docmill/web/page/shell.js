@@ -4,7 +4,7 @@
 /** @import {View} from "./router.js" */
 
 import * as api from "./api.js";
-import { chooseNotice, flush, notify, toast, wantsNotice } from "./announce.js";
+import { chooseNotice, notify, toast, wantsNotice } from "./announce.js";
 import { byId, element, say } from "./element.js";
 import { icon, wheel } from "./icons.js";
 import * as language from "./language.js";
@@ -43,7 +43,6 @@ class Shell {
   open() {
     poll.addEventListener("lost", () => this.#reachable(false));
     poll.addEventListener("found", () => this.#reachable(true));
-    poll.addEventListener("answered", flush);
     poll.alsoHidden = wantsNotice();
     uploads.addEventListener("change", () => this.#showTitle());
     uploads.addEventListener("ended", (event) => {

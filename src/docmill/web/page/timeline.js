@@ -125,10 +125,10 @@ export class TimeLine extends HTMLElement {
     const rows = barsOf(this.#shown).map(({ job, attempt, start, end }) => element("tr", {},
       element("td", {}, partName(job)), element("td", { class: "number" }, number(attempt.attempt)),
       element("td", {}, outcome(attempt), attempt.error && element("span", { class: "detail" }, `${attempt.error.code}: ${attempt.error.detail}`)),
-      element("td", {}, clock(attempt.started_at)), element("td", { class: "number" }, duration((end - start) / 1000)),
+      element("td", {}, element("time", { datetime: attempt.started_at }, clock(attempt.started_at))), element("td", { class: "number" }, duration((end - start) / 1000)),
       element("td", { class: "mono" }, attempt.worker)));
     const summary = element("summary", {}, t("timeline.table", { count: rows.length }));
-    this.#table.replaceChildren(summary, element("div", { class: "scrolled", tabindex: 0, role: "region", "aria-label": t("timeline.label") },
+    this.#table.replaceChildren(summary, element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-label": t("timeline.label") },
       element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows))));
     this.#table.open = isOpen;
   }
