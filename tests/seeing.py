@@ -97,15 +97,16 @@ class Network:
 
     def upload_at(self, bytes_per_second: float) -> None:
         """From now on no more than so many bytes a second leave; -1 for any number."""
-        self._session.send(
-            "Network.emulateNetworkConditions",
-            {
-                "offline": False,
-                "latency": 0,
-                "downloadThroughput": -1,
-                "uploadThroughput": bytes_per_second,
-            },
-        )
+        self._be(offline=False, bytes_per_second=bytes_per_second)
+
+    def cut(self) -> None:
+        """From now on there is none, and what is on its way fails."""
+        self._be(offline=True, bytes_per_second=-1)
+
+    def _be(self, *, offline: bool, bytes_per_second: float) -> None:
+        conditions = {"offline": offline, "uploadThroughput": bytes_per_second}
+        whole = {"latency": 0, "downloadThroughput": -1, **conditions}
+        self._session.send("Network.emulateNetworkConditions", whole)
 
 
 ACCEPTED = re.compile("/upload-document-backend")

@@ -75,7 +75,7 @@ function lookup(name) {
 
 /** @param {{[rest: string]: Message}} forms @param {number} count */
 function plural(forms, count) {
-  const form = forms[new Intl.PluralRules(locale()).select(count)] ?? forms.other;
+  const form = forms[format(Intl.PluralRules).select(count)] ?? forms.other;
   return typeof form === "string" ? form : undefined;
 }
 
@@ -85,8 +85,22 @@ const shown = (value) => (typeof value === "number" ? number(value) : value);
 /** The locale of numbers and dates; pseudo-languages have English ones. */
 const locale = () => (tag in LANGUAGES ? tag : "en");
 
+/** Formats, made once: making one costs more than a hundred uses of it. @type {Map<string, any>} */
+const formats = new Map();
+
+/**
+ * @template {Intl.NumberFormat | Intl.DateTimeFormat | Intl.RelativeTimeFormat | Intl.ListFormat | Intl.PluralRules} Format
+ * @param {new (locale: string, options?: any) => Format} kind @param {object} [options]
+ * @returns {Format}
+ */
+function format(kind, options) {
+  const key = `${kind.name} ${locale()} ${JSON.stringify(options)}`;
+  if (!formats.has(key)) formats.set(key, new kind(locale(), options));
+  return formats.get(key);
+}
+
 /** @param {number} value @param {Intl.NumberFormatOptions} [options] */
-export const number = (value, options) => new Intl.NumberFormat(locale(), options).format(value);
+export const number = (value, options) => format(Intl.NumberFormat, options).format(value);
 
 /** @param {number} value from 0 to 100 */
 export const percent = (value) =>
@@ -115,16 +129,16 @@ export function duration(seconds) {
 export function ago(time, now) {
   const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
   const [, factor, unit] = /** @type {[number, number, string]} */ (SPANS.find(([from]) => seconds >= from));
-  const format = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "narrow" });
-  return format.format(-Math.floor(seconds / factor), /** @type {Intl.RelativeTimeFormatUnit} */ (unit));
+  const relative = format(Intl.RelativeTimeFormat, { numeric: "auto", style: "narrow" });
+  return relative.format(-Math.floor(seconds / factor), /** @type {Intl.RelativeTimeFormatUnit} */ (unit));
 }
 
 /** @param {string} time @param {Intl.DateTimeFormatOptions} [options] */
 export const clock = (time, options = { timeStyle: "medium" }) =>
-  new Intl.DateTimeFormat(locale(), options).format(new Date(time));
+  format(Intl.DateTimeFormat, options).format(new Date(time));
 
 /** @param {string} time */
 export const date = (time) => clock(time, { dateStyle: "medium", timeStyle: "medium" });
 
 /** Names in a row, as the language joins them. @param {string[]} names */
-export const list = (names) => new Intl.ListFormat(locale(), { type: "conjunction" }).format(names);
+export const list = (names) => format(Intl.ListFormat, { type: "conjunction" }).format(names);

@@ -9,7 +9,8 @@ import { Unreachable } from "./api.js";
 import { pause } from "./pause.js";
 
 const IDLE_SECONDS = 15;
-const LONGEST_PAUSE_SECONDS = 15;
+// A server that is away is looked for as often, whoever waits.
+const LONGEST_PAUSE_SECONDS = 5;
 // While something changes from answer to answer, the next change is near.
 const AFTER_CHANGE_SECONDS = 0.4;
 

@@ -26,7 +26,7 @@ async function post({ file, path, collection }, onProgress, signal) {
   const form = new FormData();
   if (collection) form.append("collection", collection);
   if (path) form.append("metadata", JSON.stringify({ relative_path: path }));
-  form.append("file", file);
+  form.append("file", file, file.name); // without a name given, browsers send the path of a file in a folder
   const sent = (/** @type {number} */ bytes) => onProgress(Math.min(bytes, file.size));
   const answer = await transfer("POST", "/upload-document-backend", {}, form, sent, signal);
   if (answer.status === 202) return String(JSON.parse(answer.responseText).document_id);

@@ -100,7 +100,8 @@ class Shell {
     const working = this.#unfinished + uploads.pending.length;
     const badge = document.querySelector(".rail .badge");
     if (badge) say(badge, working ? language.number(working) : "");
-    document.title = `${working ? `(${working}) ` : ""}${this.#heading} · docmill`;
+    const title = `${working ? `(${working}) ` : ""}${this.#heading} · docmill`;
+    if (document.title !== title) document.title = title;
   }
 
   /** @param {boolean} is */

@@ -2,6 +2,7 @@
 
 import { Unreachable } from "./api.js";
 import { pause } from "./pause.js";
+import { poll } from "./poll.js";
 
 const FIRST_PAUSE_SECONDS = 0.5;
 const LONGEST_PAUSE_SECONDS = 15;
@@ -26,11 +27,11 @@ export function asPassing(error) {
 }
 
 /**
- * Wait before the next try: longer each time, but not when the network comes back.
+ * Wait before the next try: longer each time, but not when the network or the server comes back.
  *
  * @param {Passing} trouble @param {number} failures in a row @param {AbortSignal} signal
  */
 export function beforeNextTry(trouble, failures, signal) {
   const seconds = trouble.retryAfter ?? Math.min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (failures - 1));
-  return pause(seconds, { signal, until: [[window, "online"]] });
+  return pause(seconds, { signal, until: [[window, "online"], [poll, "found"]] });
 }

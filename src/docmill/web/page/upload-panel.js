@@ -11,7 +11,7 @@ import { UploadRow } from "./upload-row.js";
 import { uploads } from "./uploads.js";
 
 // More rows than this help nobody; the line over all of them counts every file.
-const MOST_ROWS = 500;
+const MOST_ROWS = 100;
 const ORDER = { refused: 0, interrupted: 1, sending: 2, paused: 3, waiting: 4 };
 
 export class UploadPanel extends HTMLElement {
@@ -98,18 +98,18 @@ export class UploadPanel extends HTMLElement {
   #showRows() {
     const sorted = uploads.list.map((upload, at) => ({ upload, at }))
       .sort((one, other) => ORDER[one.upload.state] - ORDER[other.upload.state] || one.at - other.at);
-    const wanted = new Set();
+    const shown = sorted.slice(0, MOST_ROWS);
+    const wanted = new Set(shown.map(({ upload }) => upload.id));
+    for (const [id, { place }] of this.#shown) if (!wanted.has(id)) this.#drop(id, place);
     const focused = this.#rows.contains(document.activeElement) ? document.activeElement : null;
     let before = /** @type {Element | null} */ (null);
-    for (const { upload } of sorted.slice(0, MOST_ROWS)) {
+    for (const { upload } of shown) {
       const { place, row } = this.#rowOf(upload);
-      wanted.add(upload.id);
       const follows = before ? before.nextSibling : this.#rows.firstChild;
       if (follows !== place) this.#rows.insertBefore(place, follows);
       before = place;
       row.show(upload);
     }
-    for (const [id, { place }] of this.#shown) if (!wanted.has(id)) this.#drop(id, place);
     if (focused?.isConnected) /** @type {HTMLElement} */ (focused).focus(); // its row may have moved
     say(this.#more, sorted.length > MOST_ROWS ? t("uploads.more", { count: sorted.length - MOST_ROWS }) : "");
   }

@@ -48,6 +48,7 @@ export class UploadRow extends HTMLElement {
   #sentence = element("span", { class: "sentence", "data-role": "sentence" });
   #line = element("span", { class: "line", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, element("span", { class: "fill" }));
   #actions = element("span", { class: "actions" });
+  #drawn = "";
 
   connectedCallback() {
     if (this.firstChild) return;
@@ -56,6 +57,9 @@ export class UploadRow extends HTMLElement {
 
   /** @param {Upload} upload */
   show(upload) {
+    const drawn = `${document.documentElement.lang} ${upload.state} ${upload.sent} ${upload.trouble} ${upload.isStalled} ${upload.problem?.code}`;
+    if (this.#drawn === drawn) return;
+    this.#drawn = drawn;
     this.dataset.state = upload.state;
     this.dataset.trouble = upload.trouble ?? "";
     if (!this.#kind.firstChild) this.#kind.append(glyph(kindOf(null, upload.name)));

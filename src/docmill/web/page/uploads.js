@@ -192,7 +192,7 @@ class Uploads extends EventTarget {
   #sendNext() {
     const free = AT_ONCE - this.list.filter(({ state }) => state === "sending").length;
     for (const upload of this.list.filter(({ state }) => state === "waiting").slice(0, Math.max(0, free))) {
-      upload.state = "sending";
+      Object.assign(upload, { state: "sending", movedAt: performance.now() });
       const ended = this.#send(upload);
       inFlight.hold(upload.id, ended);
     }
