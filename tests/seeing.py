@@ -1,10 +1,8 @@
 """What a person does and sees on the page, for the tests in a real browser."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from playwright.sync_api import CDPSession, ConsoleMessage, Locator, Page, expect
@@ -109,12 +107,8 @@ class Network:
         self._session.send("Network.emulateNetworkConditions", whole)
 
 
-ACCEPTED = re.compile("/upload-document-backend")
-
-
 def accepted_id(page: Page, *paths: Path) -> str:
-    """Choose files and wait for the last one's 202; its document id."""
-    with page.expect_response(ACCEPTED) as answer:
+    """Choose files and wait for the server to have the last one for good; its document id."""
+    with page.expect_response(lambda answer: "docmill-document-id" in answer.headers) as answer:
         choose(page, *paths)
-    body: dict[str, Any] = answer.value.json()
-    return str(body["document_id"])
+    return answer.value.headers["docmill-document-id"]

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Request, expect
 
 import seeing
 from cable import Cable
@@ -19,7 +19,7 @@ from running import Docmill, until
 from seeing import PATIENT, choose, is_in_state, row, sentence, upload_row
 
 SLOW = 1e6  # bytes a second
-FILES = 300
+FILES = 200
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_without_a_network_an_upload_waits_and_goes_on_by_itself(
     assert len(found) == 1
 
 
-def test_a_file_that_is_in_the_list_already_is_refused_and_sent_if_that_is_meant(
+def test_a_file_that_is_in_the_list_or_on_the_server_already_is_told_and_not_doubled(
     docmill: Docmill, opened: Page, network: seeing.Network, tmp_path: Path
 ) -> None:
     network.upload_at(SLOW)
@@ -135,9 +135,97 @@ def test_a_file_that_is_in_the_list_already_is_refused_and_sent_if_that_is_meant
     expect(sentence(refused)).to_contain_text("This file is in the list already.")
     network.upload_at(-1)
     opened.get_by_role("button", name=f"Try {path.name} again").click()
-    expect(opened.locator("upload-row")).to_have_count(0, timeout=PATIENT)
+    told = opened.locator(".toast", has_text="1 of them was here already")
+    expect(told).to_be_visible(timeout=PATIENT)
     found = docmill.http.get("/documents", params={"q": path.name}).json()["documents"]
-    assert len(found) == 2
+    assert len(found) == 1
+
+
+# coming back -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupted(docmill: Docmill, page: Page, tmp_path: Path) -> Path:
+    """A file whose upload was cut by a reload of the page, with at least a slice on the server."""
+    page.goto(docmill.url)
+    path = slow_file(tmp_path, 20)
+    network = seeing.Network(page)
+    network.upload_at(10 * SLOW)
+    with page.expect_response(lambda answer: answer.request.method == "PATCH", timeout=PATIENT):
+        choose(page, path)
+    network.upload_at(SLOW)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    network.upload_at(-1)
+    return path
+
+
+def test_an_upload_goes_on_after_a_reload_where_it_was_committed(
+    docmill: Docmill, page: Page, interrupted: Path
+) -> None:
+    shown = upload_row(page, interrupted.name)
+    again = re.compile(rf"^Interrupted; re-select {interrupted.name} to continue at (42|84)%$")
+    expect(sentence(shown)).to_have_text(again, timeout=PATIENT)
+    patched: list[tuple[int, int]] = []
+
+    def note(request: Request) -> None:
+        if request.method == "PATCH":
+            patched.append((int(request.headers["upload-offset"]), len(patched)))
+
+    page.on("request", note)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=f"Re-select {interrupted.name}").click()
+    chooser.value.set_files(interrupted)
+    is_in_state(row(page, interrupted.name), "failed")
+    assert patched[0][0] >= 8 << 20, "what was acknowledged is not sent again"
+    document = uploaded(docmill, interrupted.name)
+    content = docmill.http.get(f"/documents/{document['document_id']}/content").content
+    assert content == interrupted.read_bytes()
+    page.reload()
+    expect(row(page, interrupted.name)).to_be_visible()
+    expect(page.locator("upload-panel")).to_be_hidden()
+
+
+def test_another_file_of_the_same_name_is_not_taken_for_it(
+    docmill: Docmill, page: Page, interrupted: Path
+) -> None:
+    expect(sentence(upload_row(page, interrupted.name))).to_contain_text(
+        "Interrupted", timeout=PATIENT
+    )
+    interrupted.write_bytes(os.urandom(interrupted.stat().st_size))
+    choose(page, interrupted)
+    expect(upload_row(page, interrupted.name)).to_have_count(2)
+    is_in_state(row(page, interrupted.name), "failed")
+    page.get_by_role("button", name=f"Cancel the upload of {interrupted.name}").click()
+    expect(page.locator("upload-panel")).to_be_hidden()
+    page.reload()
+    expect(row(page, interrupted.name)).to_be_visible()
+    assert page.locator("upload-row").count() == 0
+    document = uploaded(docmill, interrupted.name)
+    content = docmill.http.get(f"/documents/{document['document_id']}/content").content
+    assert content == interrupted.read_bytes()
+
+
+def test_a_second_page_leaves_the_uploads_of_the_first_alone(
+    docmill: Docmill, opened: Page, network: seeing.Network, tmp_path: Path
+) -> None:
+    network.upload_at(SLOW)
+    path = slow_file(tmp_path)
+    choose(opened, path)
+    expect(sentence(upload_row(opened, path.name))).to_contain_text("Uploading 1")
+    second = opened.context.new_page()
+    with seeing.watched(second):
+        second.goto(docmill.url)
+        expect(second.locator(".skeleton")).to_be_hidden()
+        expect(second.locator("upload-panel")).to_be_hidden()
+        network.upload_at(-1)
+        is_in_state(row(opened, path.name), "failed")
+        until(lambda: row(second, path.name).count() == 1 or look_again(second), "both show it")
+
+
+def look_again(page: Page) -> bool:
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    return False
 
 
 def test_hundreds_of_files_are_taken_at_once(

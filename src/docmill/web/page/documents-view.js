@@ -80,7 +80,8 @@ export class DocumentsView extends HTMLElement {
     this.#fresh.addEventListener("click", () => void this.#reload(true), { signal });
     this.addEventListener("choose", () => this.#zone.choose(), { signal });
     uploads.addEventListener("accepted", (event) => {
-      this.#list.arrive(/** @type {CustomEvent<{documentId: string}>} */ (event).detail.documentId);
+      const { documentId, outcome } = /** @type {CustomEvent<import("./send.js").Sent>} */ (event).detail;
+      if (outcome === "accepted") this.#list.arrive(documentId);
       poll.now();
     }, { signal });
     poll.addEventListener("found", () => void this.#reload(false), { signal });

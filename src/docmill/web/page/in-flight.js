@@ -53,20 +53,28 @@ export const remember = (upload) => within("readwrite", (store) => store.put(upl
 /** @param {string} id */
 export const forget = (id) => within("readwrite", (store) => store.delete(id));
 
-/** Those that no open page is sending at the moment. @returns {Promise<InFlight[]>} */
-export async function orphans() {
-  const [all, sent] = await Promise.all([within("readonly", (store) => store.getAll()), heldElsewhere()]);
-  return all.filter(({ id }) => !sent.has(id));
+/** @returns {Promise<InFlight[]>} */
+export const all = () => within("readonly", (store) => store.getAll());
+
+/** @param {string} id @returns {Promise<InFlight | undefined>} */
+export const read = (id) => within("readonly", (store) => store.get(id));
+
+/**
+ * Work on an upload, unless another page of this browser does.
+ *
+ * @param {string} id @param {() => Promise<void>} work
+ * @returns {Promise<boolean>} whether it was this page's to work on
+ */
+export async function holding(id, work) {
+  if (!navigator.locks) return work().then(() => true); // plain http: pages do not know of each other
+  return navigator.locks.request(LOCK + id, { ifAvailable: true }, async (lock) => {
+    if (lock) await work();
+    return lock !== null;
+  });
 }
 
-/** Say to other pages of this browser that this one has the upload in hand, until it is let go.
- * @param {string} id @param {Promise<unknown>} ended */
-export function hold(id, ended) {
-  void navigator.locks?.request(LOCK + id, () => ended.catch(() => undefined));
-}
-
-/** @returns {Promise<Set<string>>} */
-async function heldElsewhere() {
-  const { held = [] } = (await navigator.locks?.query()) ?? {};
-  return new Set(held.map(({ name }) => String(name).replace(LOCK, "")));
+/** Wait until no page works on an upload: the one that did may be closing at this moment.
+ * @param {string} id @returns {Promise<void>} */
+export async function untilFree(id) {
+  await navigator.locks?.request(LOCK + id, () => undefined);
 }

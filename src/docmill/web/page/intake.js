@@ -3,7 +3,7 @@
 /** @import {Candidate} from "./choosing.js" */
 
 import { toast } from "./announce.js";
-import { fromDrop, fromFiles, withoutHidden } from "./choosing.js";
+import { fromDrop, fromFiles, sifted } from "./choosing.js";
 import { t } from "./language.js";
 import { uploads } from "./uploads.js";
 
@@ -15,10 +15,11 @@ export function into(name) {
   collection = name.trim();
 }
 
-/** @param {Candidate[]} candidates */
-export async function take(candidates) {
-  const { meant, hidden } = withoutHidden(candidates);
+/** @param {(Candidate | null)[]} found null for what could not be opened */
+export async function take(found) {
+  const { meant, hidden, unreadable } = sifted(found);
   if (hidden) toast(t("zone.hidden", { count: hidden }));
+  if (unreadable) toast(t("zone.unreadable", { count: unreadable }), "bad");
   await uploads.add(meant, collection);
 }
 

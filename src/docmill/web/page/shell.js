@@ -45,8 +45,11 @@ class Shell {
     poll.addEventListener("found", () => this.#reachable(true));
     poll.alsoHidden = wantsNotice();
     uploads.addEventListener("change", () => this.#showTitle());
+    uploads.addEventListener("trouble", () => poll.now());
     uploads.addEventListener("ended", (event) => {
-      toast(t("said.accepted", { count: /** @type {CustomEvent<number>} */ (event).detail }));
+      const { files, existing } = /** @type {CustomEvent<import("./uploads.js").Accepted>} */ (event).detail;
+      const known = existing ? ` ${t("said.existing", { count: existing })}` : "";
+      toast(t("said.accepted", { count: files }) + known);
     });
     window.addEventListener("beforeunload", (event) => {
       if (uploads.pending.length > 0) event.preventDefault();

@@ -5,13 +5,12 @@
  */
 
 /** @import {Candidate} from "./choosing.js" */
-/** @import {InFlight} from "./in-flight.js" */
+/** @import {Sent} from "./send.js" */
 
 import { Refused } from "./api.js";
 import { fingerprint, isSame } from "./fingerprint.js";
 import * as inFlight from "./in-flight.js";
-import { send } from "./send.js";
-import { find, terminate } from "./send-tus.js";
+import { find, send, terminate } from "./send.js";
 
 const AT_ONCE = 3;
 const STALLED_MILLISECONDS = 30_000;
@@ -33,6 +32,8 @@ export class Upload {
   file = null;
   movedAt = performance.now();
   stopping = new AbortController();
+  /** @type {Promise<void>} settles when this page has let go of it */
+  sending = Promise.resolve();
 
   /** @param {string} id @param {string} name @param {number} size @param {string} path @param {string} collection */
   constructor(id, name, size, path, collection) {
@@ -53,11 +54,14 @@ export class Upload {
 
 /** @typedef {{files: number, acceptedFiles: number, size: number, sent: number, secondsLeft: number | null}} Totals of everything since the list was last empty */
 
-/** Events: `change`, `accepted` (a file became a document), `ended` (the last one left). */
+/** @typedef {{files: number, existing: number, bytes: number}} Accepted `existing`: of the files, those that were here already */
+
+/** Events: `change`, `accepted` (a file became a document), `ended` (the last one left; `Accepted`),
+ * `trouble` (one waits for the network or the server). */
 class Uploads extends EventTarget {
   /** @type {Upload[]} */
   list = [];
-  #accepted = { files: 0, bytes: 0 };
+  #accepted = { files: 0, existing: 0, bytes: 0 };
   #beganAt = 0;
   #limit = Infinity;
 
@@ -103,27 +107,29 @@ class Uploads extends EventTarget {
 
   // going on after a reload -------------------------------------------------------------
 
-  /** Show what an earlier page left unfinished, and go on with what needs nobody. */
+  /** Show what an earlier page left unfinished; what another page has in hand, when that is closed. */
   async restore() {
-    for (const record of await inFlight.orphans()) await this.#restoreOne(record);
-    this.#changed();
+    for (const { id } of await inFlight.all()) void inFlight.untilFree(id).then(() => this.#restoreOne(id));
   }
 
-  /** @param {InFlight} record */
-  async #restoreOne(record) {
+  /** @param {string} id */
+  async #restoreOne(id) {
+    const record = await inFlight.read(id);
+    if (!record || this.list.some((upload) => upload.id === id)) return;
     const place = await find(record.url, AbortSignal.timeout(10_000)).catch(() => undefined);
-    if (place === null || place?.documentId) return inFlight.forget(record.id); // expired, or arrived
+    if (place === null || place?.sent) return inFlight.forget(record.id); // expired, or arrived
     const { name, size } = record.fingerprint;
     const upload = new Upload(record.id, name, size, record.path, record.collection);
     Object.assign(upload, { state: "interrupted", sent: place?.offset ?? 0, url: record.url, handle: record.handle });
     this.list.push(upload);
+    this.#changed();
   }
 
   /** Whether a file belongs to an interrupted upload, which then goes on. @param {Candidate} candidate */
   async #goOnWith({ file, handle }) {
     const interrupted = this.list.filter((upload) => upload.state === "interrupted" && upload.name === file.name && upload.size === file.size);
     if (interrupted.length === 0) return false;
-    const [records, print] = await Promise.all([inFlight.orphans(), fingerprint(file)]);
+    const [records, print] = await Promise.all([inFlight.all(), fingerprint(file)]);
     const found = interrupted.find(({ id }) => records.some((record) => record.id === id && isSame(record.fingerprint, print)));
     if (found) this.#line(found, file, handle);
     return Boolean(found);
@@ -193,13 +199,21 @@ class Uploads extends EventTarget {
     const free = AT_ONCE - this.list.filter(({ state }) => state === "sending").length;
     for (const upload of this.list.filter(({ state }) => state === "waiting").slice(0, Math.max(0, free))) {
       Object.assign(upload, { state: "sending", movedAt: performance.now() });
-      const ended = this.#send(upload);
-      inFlight.hold(upload.id, ended);
+      upload.sending = upload.sending.then(() => this.#send(upload)); // behind one that is being stopped
     }
   }
 
   /** @param {Upload} upload */
   async #send(upload) {
+    if (upload.state !== "sending") return;
+    const isOurs = await inFlight.holding(upload.id, () => this.#deliver(upload));
+    if (!isOurs) this.list = this.list.filter((other) => other !== upload); // another page goes on with it
+    this.#changed();
+    this.#sendNext();
+  }
+
+  /** @param {Upload} upload */
+  async #deliver(upload) {
     const { signal } = upload.stopping;
     try {
       const source = { file: /** @type {File} */ (upload.file), path: upload.path, collection: upload.collection, url: upload.url };
@@ -207,8 +221,6 @@ class Uploads extends EventTarget {
     } catch (error) {
       if (!signal.aborted) this.#refuse(upload, error);
     }
-    this.#changed();
-    this.#sendNext();
   }
 
   /** @param {Upload} upload */
@@ -222,6 +234,7 @@ class Uploads extends EventTarget {
       onTrouble: (/** @type {Upload["trouble"]} */ trouble) => {
         upload.trouble = trouble;
         this.#changed();
+        if (trouble) this.dispatchEvent(new Event("trouble"));
       },
       onUrl: (/** @type {string | null} */ url) => void this.#remember(upload, url),
     };
@@ -238,14 +251,15 @@ class Uploads extends EventTarget {
     if (isStillOnItsWay) await inFlight.remember({ id, url, path, collection, handle, fingerprint: print });
   }
 
-  /** @param {Upload} upload @param {string} documentId */
-  #accept(upload, documentId) {
+  /** @param {Upload} upload @param {Sent} sent */
+  #accept(upload, { documentId, outcome }) {
     this.list = this.list.filter((other) => other !== upload);
     this.#accepted.files += 1;
+    this.#accepted.existing += outcome === "existing" ? 1 : 0;
     this.#accepted.bytes += upload.size;
     void inFlight.forget(upload.id);
-    this.dispatchEvent(new CustomEvent("accepted", { detail: { documentId, name: upload.name } }));
-    if (this.pending.length === 0) this.dispatchEvent(new CustomEvent("ended", { detail: this.#accepted.files }));
+    this.dispatchEvent(new CustomEvent("accepted", { detail: { documentId, outcome } }));
+    if (this.pending.length === 0) this.dispatchEvent(new CustomEvent("ended", { detail: this.#accepted }));
   }
 
   /** @param {Upload} upload @param {unknown} error */
@@ -260,7 +274,7 @@ class Uploads extends EventTarget {
   // all together ------------------------------------------------------------------------
 
   #begin() {
-    this.#accepted = { files: 0, bytes: 0 };
+    this.#accepted = { files: 0, existing: 0, bytes: 0 };
     this.#beganAt = performance.now();
   }
 
