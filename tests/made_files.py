@@ -1,12 +1,24 @@
 """Small real documents, good and bad, made byte by byte."""
 
 import io
+import os
 import zipfile
 import zlib
 from typing import Any
+from uuid import uuid4
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 CONTENT_TYPES = "[Content_Types].xml"
+
+
+def noise() -> bytes:
+    """Bytes of no type that docmill knows, and never the same twice."""
+    return b"\0\1\2" + os.urandom(253)
+
+
+def book(pages: int, repeat: int = 40) -> bytes:
+    """A PDF of so many pages, each with its number so many times, and never the same twice."""
+    return pdf(uuid4().hex, *(f"page {n} " * repeat for n in range(1, pages)))
 
 
 def pdf(*pages: str) -> bytes:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from made_files import pdf
+from made_files import noise, pdf
 from running import Docmill
 
 UNKNOWN = "00000000-0000-4000-8000-00000000dead"
@@ -198,7 +198,7 @@ def test_a_page_that_is_long_is_read_leaf_by_leaf(docmill: Docmill) -> None:
 
 
 def test_a_document_without_pages_has_an_empty_text(docmill: Docmill) -> None:
-    document_id = docmill.upload("noise.bin", bytes(range(256)))
+    document_id = docmill.upload("noise.bin", noise())
     docmill.ended(document_id)
     leaf = docmill.http.get(f"/documents/{document_id}/text").json()
     assert (leaf["page"], leaf["text"], leaf["chunks"]) == (None, "", [])

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from made_files import pdf
+from made_files import book, noise
 from running import Docmill, until
 
 
@@ -31,7 +31,7 @@ def last_act(docmill: Docmill) -> tuple[str, str]:
 
 
 def test_overview_shows_the_whole_service_in_one_answer(docmill: Docmill) -> None:
-    docmill.ended(docmill.upload("noise.bin", bytes(range(256))))
+    docmill.ended(docmill.upload("noise.bin", noise()))
     seen = overview(docmill)
     assert [stage["stage"] for stage in seen["stages"]] == ["parse", "chunk", "embed"]
     assert {worker["state"] for worker in seen["workers"]} == {"live"}
@@ -96,7 +96,7 @@ def test_drained_workers_claim_nothing_until_they_are_let_on(docmill: Docmill) -
 
 
 def test_drained_worker_finishes_what_it_holds(docmill: Docmill) -> None:
-    document_id = docmill.upload("long.pdf", pdf(*(f"page {n} " * 40 for n in range(90))))
+    document_id = docmill.upload("long.pdf", book(90, 40))
     until(lambda: docmill.status(document_id)["status"] != "queued", "it is claimed")
     workers = [worker["id"] for worker in overview(docmill)["workers"]]
     for worker in workers:
@@ -108,7 +108,7 @@ def test_drained_worker_finishes_what_it_holds(docmill: Docmill) -> None:
 
 
 def test_documents_that_failed_alike_are_retried_together_once(docmill: Docmill) -> None:
-    made = [docmill.upload(f"{n}.bin", bytes([n]) + bytes(range(256))) for n in range(3)]
+    made = [docmill.upload(f"{n}.bin", noise()) for n in range(3)]
     before = {document_id: docmill.ended(document_id)["version"] for document_id in made}
     asked: dict[str, Any] = {"code": "TYPE_UNSUPPORTED", "stage": "parse"}
     done = act(docmill, "retry", asked)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import seeing
-from made_files import pdf
+from made_files import book, noise, pdf
 from running import Docmill, until
 from seeing import PATIENT, choose, is_in_state, row, sentence, upload_row
 
@@ -50,7 +50,7 @@ def test_closing_the_page_at_once_loses_nothing(
 def test_processing_goes_on_offline_and_the_page_catches_up_without_a_reload(
     docmill: Docmill, opened: Page, context: BrowserContext, tmp_path: Path
 ) -> None:
-    path = seeing.file(tmp_path, pdf(*(f"page {n} " * 40 for n in range(900))), ".pdf")
+    path = seeing.file(tmp_path, book(900, 40), ".pdf")
     document_id = seeing.accepted_id(opened, path)
     expect(row(opened, path.name)).to_be_visible()
     context.set_offline(offline=True)
@@ -67,7 +67,8 @@ def test_processing_goes_on_offline_and_the_page_catches_up_without_a_reload(
 def test_two_thousand_pages_grow_in_many_steps_that_are_all_committed(
     docmill: Docmill, opened: Page, tmp_path: Path
 ) -> None:
-    path = seeing.file(tmp_path, pdf(*(f"page {n} of many. " * 12 for n in range(2000))), ".pdf")
+    path = seeing.file(tmp_path, book(2000, 16), ".pdf")
+    expect(opened.locator(".skeleton")).to_be_hidden()
     opened.evaluate(
         """() => {
           window.seen = [];
@@ -162,7 +163,7 @@ def test_the_server_has_the_last_word_on_a_file_and_the_page_says_it(
 def test_failed_document_says_why_and_can_be_retried_and_deleted(
     opened: Page, tmp_path: Path
 ) -> None:
-    path = seeing.file(tmp_path, bytes(range(256)), ".bin")
+    path = seeing.file(tmp_path, noise(), ".bin")
     choose(opened, path)
     failed = row(opened, path.name)
     is_in_state(failed, "failed")
@@ -183,7 +184,7 @@ def test_failed_document_says_why_and_can_be_retried_and_deleted(
 
 
 def test_running_document_is_cancelled(opened: Page, tmp_path: Path) -> None:
-    path = seeing.file(tmp_path, pdf(*(f"page {n} " * 60 for n in range(1800))), ".pdf")
+    path = seeing.file(tmp_path, book(1800, 60), ".pdf")
     choose(opened, path)
     opened.get_by_role("button", name=re.compile(f"^Cancel {path.name}")).click(timeout=PATIENT)
     is_in_state(row(opened, path.name), "cancelled")

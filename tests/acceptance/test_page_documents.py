@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 import seeing
 from docmill import database, embedded_postgres
-from made_files import pdf, pdf_that_calls_itself
+from made_files import noise, pdf, pdf_that_calls_itself
 from running import Docmill, until
 from seeing import PATIENT, is_in_state, row
 
@@ -24,7 +24,7 @@ def shelf(docmill: Docmill) -> str:
     name = f"Shelf {uuid4().hex[:8]}"
     for title in ("beta", "alpha", "gamma"):
         docmill.upload(f"{title}.txt", f"{uuid4().hex} {title * 40}".encode(), collection=name)
-    docmill.upload("noise.bin", bytes(range(256)), collection=name)
+    docmill.upload("noise.bin", noise(), collection=name)
     until(lambda: counts(docmill, name)["completed"] == 3, "the shelf is filled")
     until(lambda: counts(docmill, name)["failed"] == 1, "one failed")
     return name
@@ -83,11 +83,11 @@ def thousands(docmill: Docmill, data_dir: Path) -> Iterator[str]:
     with database.connect(server.admin_url, autocommit=True) as admin:
         admin.execute("set search_path = docmill")
         admin.execute(
-            """insert into documents (owner_id, collection_id, file_id, filename, status, serving,
-                 pages_done, pages_total, chunks_done, chunks_total, embedded_done, started_at,
-                 completed_at)
-               select owner_id, collection_id, file_id, to_char(n, 'FM00000') || '.txt', status,
-                 serving, 1, 1, 1, 1, 1, started_at, completed_at
+            """insert into documents (owner_id, collection_id, file_id, filename, external_id,
+                 status, serving, served_file_id, served_filename, pages_done, pages_total,
+                 chunks_done, chunks_total, embedded_done, started_at, completed_at)
+               select owner_id, collection_id, file_id, to_char(n, 'FM00000') || '.txt', n,
+                 status, serving, file_id, filename, 1, 1, 1, 1, 1, started_at, completed_at
                from documents, generate_series(1, %s) n where id = %s""",
             [MANY - 1, first],
         )

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FileChooser, Page, expect
 
 import seeing
-from made_files import pdf
-from running import Docmill
+from made_files import book, noise, pdf
+from running import Docmill, until
 from seeing import PATIENT, is_in_state, row, upload_row
 
 WORD = f"w{uuid4().hex}"
@@ -23,8 +23,8 @@ WORD = f"w{uuid4().hex}"
 def views(docmill: Docmill) -> dict[str, str]:
     """The address of each view, with something to see in it."""
     book = docmill.upload("book.pdf", pdf(*(f"Page {n}. {WORD} turns. " * 20 for n in range(1, 6))))
-    failed = docmill.upload("a-rather-long-name-" * 8 + ".bin", bytes(range(256)))
-    docmill.upload("blank.pdf", pdf(""), collection="Blank")
+    failed = docmill.upload("a-rather-long-name-" * 8 + ".bin", noise())
+    docmill.upload("blank.pdf", pdf(""), collection=f"Blank {WORD[:6]}")
     for document_id in (book, failed):
         docmill.ended(document_id)
     return {
@@ -87,7 +87,7 @@ def finds_nothing(page: Page, where: str) -> None:
 def test_progress_has_a_text_and_what_happens_is_said_once_politely(
     docmill: Docmill, opened: Page, tmp_path: Path
 ) -> None:
-    path = seeing.file(tmp_path, pdf(*(f"page {n} " * 30 for n in range(300))), ".pdf")
+    path = seeing.file(tmp_path, book(300, 30), ".pdf")
     seeing.choose(opened, path)
     bar = row(opened, path.name).get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuetext", re.compile(r"^[\d.]+%, .+"), timeout=PATIENT)
@@ -123,6 +123,12 @@ def test_everything_is_done_by_keyboard_alone(
 ) -> None:
     said = f"{uuid4().hex} by keyboard alone"
     path = seeing.file(tmp_path, said.encode())
+    choosers: list[FileChooser] = []
+
+    def note(chooser: FileChooser) -> None:
+        choosers.append(chooser)
+
+    opened.on("filechooser", note)  # before the key is pressed: the browser is told in time
     expect(opened.get_by_role("heading", level=1)).to_be_visible()
     opened.keyboard.press("Tab")
     assert focused(opened) == "Skip to the content"
@@ -130,9 +136,9 @@ def test_everything_is_done_by_keyboard_alone(
     tab_to(opened, lambda: focused(opened) == "Choose files")
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert opened.evaluate(outline) == "solid", "one sees where the focus is"
-    with opened.expect_file_chooser() as chooser:
-        opened.keyboard.press("Enter")
-    chooser.value.set_files(path)
+    opened.keyboard.press("Enter")
+    until(lambda: opened.evaluate("true") and bool(choosers), "a dialog to choose files opens")
+    choosers[0].set_files(path)
     is_in_state(row(opened, path.name), "completed")
 
     tab_to(opened, lambda: focused(opened) == path.name)
@@ -194,7 +200,7 @@ def test_nothing_moves_for_who_wants_it_still(
     docmill: Docmill, opened: Page, tmp_path: Path
 ) -> None:
     opened.emulate_media(reduced_motion="reduce")
-    path = seeing.file(tmp_path, pdf(*(f"page {n} " * 40 for n in range(900))), ".pdf")
+    path = seeing.file(tmp_path, book(900, 40), ".pdf")
     seeing.choose(opened, path)
     expect(row(opened, path.name).locator(".state")).to_have_text("In work", timeout=PATIENT)
     moving = """() => document.getAnimations()

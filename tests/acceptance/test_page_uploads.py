@@ -135,7 +135,7 @@ def test_a_file_that_is_in_the_list_or_on_the_server_already_is_told_and_not_dou
     expect(sentence(refused)).to_contain_text("This file is in the list already.")
     network.upload_at(-1)
     opened.get_by_role("button", name=f"Try {path.name} again").click()
-    told = opened.locator(".toast", has_text="1 of them was here already")
+    told = opened.locator(".toast", has_text="1 file was here already")
     expect(told).to_be_visible(timeout=PATIENT)
     found = docmill.http.get("/documents", params={"q": path.name}).json()["documents"]
     assert len(found) == 1

@@ -11,9 +11,9 @@ from docmill.config import Settings
 from docmill.control import Control
 from docmill.database import ApiDatabase
 from docmill.embed import Embedder
-from docmill.uploads import Uploads
 from docmill.errors import Problem
 from docmill.operations import Operations
+from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
 
 # Everybody on this machine, as long as there are no other owners (`AUTH` is `none`).

@@ -48,8 +48,9 @@ class Shell {
     uploads.addEventListener("trouble", () => poll.now());
     uploads.addEventListener("ended", (event) => {
       const { files, existing } = /** @type {CustomEvent<import("./uploads.js").Accepted>} */ (event).detail;
-      const known = existing ? ` ${t("said.existing", { count: existing })}` : "";
-      toast(t("said.accepted", { count: files }) + known);
+      const added = files > existing ? t("said.accepted", { count: files - existing }) : "";
+      const known = existing ? t("said.existing", { count: existing }) : "";
+      toast(`${added} ${known}`.trim());
     });
     window.addEventListener("beforeunload", (event) => {
       if (uploads.pending.length > 0) event.preventDefault();
