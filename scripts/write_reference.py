@@ -81,7 +81,8 @@ def _default(row: "dataclasses.Field[object]") -> str:
         return "the platform's place for data; `/var/lib/docmill` for root"
     if row.default in {None, ()}:
         return ""
-    return f"`{row.default}`"
+    default = row.default
+    return f"`{','.join(default) if isinstance(default, tuple) else default}`"
 
 
 def states() -> str:

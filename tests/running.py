@@ -61,9 +61,12 @@ class Started:
         """Wait for a line, and return what matched in it."""
 
         def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None
+            if ended:
+                self._reader.join(PATIENCE_SECONDS)  # its last words may be on their way
             if match := re.search(pattern, "\n".join(self.said)):
                 return match
-            assert self.process.poll() is None, "it ended:\n" + "\n".join(self.said)
+            assert not ended, "it ended:\n" + "\n".join(self.said)
             return None
 
         return until(look, f"it says {pattern!r}")

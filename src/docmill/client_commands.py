@@ -152,6 +152,19 @@ def _asking(what: str, about: str, ask_of: Callable[[Document], Status]) -> clic
     return ask
 
 
+retry = _asking(
+    "retry",
+    "Let the failed or cancelled document ID go on where it stopped.",
+    lambda document: document.retry(),
+)
+cancel = _asking("cancel", "Stop the work on the document ID.", lambda document: document.cancel())
+reprocess = _asking(
+    "reprocess",
+    "Read the document ID anew; the old result serves until then.",
+    lambda document: document.reprocess(),
+)
+
+
 @click.command()
 @click.argument("document_id", metavar="ID")
 @common
@@ -161,22 +174,3 @@ def delete(*, document_id: str, url: str, as_json: bool) -> None:
         client.document(document_id).delete()
     gone = {"document_id": document_id, "deleted": True}
     click.echo(json.dumps(gone) if as_json else f"{document_id}  deleted")
-
-
-COMMANDS: tuple[click.Command, ...] = (
-    list_documents,
-    status,
-    search,
-    _asking(
-        "retry",
-        "Let the failed or cancelled document ID go on where it stopped.",
-        lambda document: document.retry(),
-    ),
-    _asking("cancel", "Stop the work on the document ID.", lambda document: document.cancel()),
-    _asking(
-        "reprocess",
-        "Read the document ID anew; the old result serves until then.",
-        lambda document: document.reprocess(),
-    ),
-    delete,
-)

@@ -20,6 +20,7 @@ from docmill.errors import SettingError
 PREFIX = "DOCMILL_"
 UNITS = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
+SHORTEST_SECRET = 32
 KEYWORD = re.compile(r"\b(host|dbname|service)\s*=")
 
 Parser = Callable[[str], Any]
@@ -70,6 +71,19 @@ def one_of(*choices: str) -> Parser:
         if text not in choices:
             raise ValueError("one of " + ", ".join(choices))
         return text
+
+    return parse
+
+
+def some_of(*choices: str) -> Parser:
+    """Take some words of a list, separated by commas; the first one stands alone."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+        alone = choices[0] in words and len(words) > 1
+        if not words or alone or not set(words) <= set(choices):
+            raise ValueError(f"{choices[0]}, or some of {', '.join(choices[1:])}")
+        return words
 
     return parse
 
@@ -164,13 +178,34 @@ class Settings:
     )
     workers: int = setting(whole_number(0, 256), "How many worker processes `serve` runs.", 2)
     slots: int = setting(whole_number(1, 64), "How many jobs a worker process runs at once.", 2)
-    auth: str = setting(
-        one_of("none"), "Who may use the API; `none` serves this machine only.", "none"
+    auth: tuple[str, ...] = setting(
+        some_of("none", "keys", "jwt"),
+        "Who may use the API: `keys` (see `docmill keys`), `jwt` (tokens of an identity provider),"
+        " or `keys,jwt`; `none` serves this machine only.",
+        ("none",),
+    )
+    jwt_secret: str | None = setting(
+        plain_text, "The shared secret of the provider's tokens (HS256).", None, secret=True
+    )
+    jwks_url: str | None = setting(
+        http_url, "Where the provider's public keys are (ES256, RS256 and others).", None
+    )
+    jwt_issuer: str | None = setting(
+        plain_text, "What the tokens' `iss` must be, such as https://….supabase.co/auth/v1.", None
+    )
+    jwt_audience: str = setting(plain_text, "What the tokens' `aud` must be.", "authenticated")
+    requests_per_second: float = setting(
+        seconds(0, 100_000),
+        "How often one key or user may ask, in the long run; twice as many at once. 0: any.",
+        100.0,
+    )
+    uploads_at_once: int = setting(
+        whole_number(1, 100_000), "How many uploads of one owner may be on their way at once.", 256
     )
     operator: str = setting(
         one_of("act", "read", "off"),
-        "What everybody who reaches this server may do at /operator: see and `act`, only `read`, or"
-        " nothing (`off`).",
+        "What may be done at /operator, by whoever has the scope `admin`: see and `act`, only"
+        " `read`, or nothing (`off`).",
         "act",
     )
     max_upload_bytes: int = setting(byte_count, "The largest file that is taken.", 2 << 30)
@@ -286,15 +321,31 @@ def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
 
 
 def _check_together(settings: Settings) -> None:
-    if settings.auth == "none" and not is_loopback(settings.host):
+    if "none" in settings.auth and not is_loopback(settings.host):
         raise SettingError(
             f"DOCMILL_HOST is {settings.host!r}: without authentication docmill serves this"
-            " machine only. Use 127.0.0.1, and a proxy that knows its users in front of it."
+            " machine only. Set DOCMILL_AUTH to `keys` or `jwt`, or use 127.0.0.1."
         )
+    if "jwt" in settings.auth:
+        _check_provider(settings)
     if settings.embedder == "openai":
         for name in ("embed_url", "embed_model", "embed_dimensions"):
             if getattr(settings, name) is None:
                 raise SettingError(f"DOCMILL_EMBEDDER is 'openai', so {variable(name)} is needed.")
+
+
+def _check_provider(settings: Settings) -> None:
+    if settings.jwt_issuer is None:
+        raise SettingError("DOCMILL_AUTH has `jwt`, so DOCMILL_JWT_ISSUER is needed.")
+    if settings.jwks_url is None and settings.jwt_secret is None:
+        raise SettingError(
+            "DOCMILL_AUTH has `jwt`, so DOCMILL_JWKS_URL or DOCMILL_JWT_SECRET is needed."
+        )
+    if settings.jwt_secret is not None and len(settings.jwt_secret.encode()) < SHORTEST_SECRET:
+        raise SettingError(
+            f"DOCMILL_JWT_SECRET has fewer than {SHORTEST_SECRET} bytes: such a secret can be"
+            " found by trying."
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -312,6 +363,10 @@ def shown(settings: Settings) -> dict[str, str]:
     return {
         row.name: "(set)"
         if row.metadata["secret"] and getattr(settings, row.name) is not None
-        else str(getattr(settings, row.name))
+        else _text(getattr(settings, row.name))
         for row in fields(settings)
     }
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

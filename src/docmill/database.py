@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, Connection
+from psycopg import AsyncConnection, Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
@@ -209,8 +209,13 @@ class ApiDatabase:
 
     @asynccontextmanager
     async def reading(self, owner: UUID | None) -> AsyncIterator[Async]:
-        """One transaction that only reads: this owner's rows, or with None only the service's."""
+        """One transaction that only reads: this owner's rows, or with None only the service's.
+
+        All of its statements see one moment. Otherwise a search could find a passage, and not its
+        text any more: a new generation had taken its place in between.
+        """
         async with self._connection() as connection:
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             await connection.set_read_only(True)
             if owner is not None:
                 await _act_for(connection, owner)
@@ -220,6 +225,7 @@ class ApiDatabase:
     async def commit(self, owner: UUID, name: ApiCommit) -> AsyncIterator[Async]:
         """One transaction that sees and writes this owner's rows, committed at the end."""
         async with self._connection() as connection:
+            await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
             await connection.set_read_only(False)
             await _act_for(connection, owner)
             yield connection

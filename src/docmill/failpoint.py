@@ -26,7 +26,7 @@ ApiCommit = Literal[
     "keep_part", "forget_upload", "accept_document", "cancel", "retry", "reprocess", "delete",
     "create_upload", "take_upload", "keep_slice", "confirm_slice", "finish_upload", "leave_upload",
     "end_upload", "begin_key", "forget_key",
-    "operate",
+    "operate", "open_session", "close_session", "note_key_uses",
 ]  # fmt: skip
 WorkerCommit = Literal[
     "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune",

@@ -114,3 +114,4 @@ def prune(connection: Sync) -> None:
     connection.execute(STATEMENTS.prune_parts)
     connection.execute(STATEMENTS.prune_files)
     connection.execute(STATEMENTS.prune_requests)
+    connection.execute(STATEMENTS.prune_sessions)

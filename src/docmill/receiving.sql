@@ -35,3 +35,9 @@ delete from files where id in (
 delete from idempotent_requests where (owner_id, key) in (
   select owner_id, key from idempotent_requests where until < now() order by until limit 100
   for update skip locked);
+
+-- prune_sessions --
+-- Of browsers whose cookie is good no longer.
+delete from browser_sessions where token_sha256 in (
+  select token_sha256 from browser_sessions where expires_at < now() limit 100
+ );

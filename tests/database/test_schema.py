@@ -1,6 +1,7 @@
 """The schema: migrated once by many, rows behind their owner, roles with few rights."""
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
@@ -236,7 +237,9 @@ def test_every_function_that_runs_with_other_rights_has_a_fixed_path_and_few_cal
     ).fetchall()
     assert len(functions) >= 9
     for function in functions:
-        assert function["owner"] == "docmill_worker", function
+        # Neither login may see keys, so what finds one runs as the owner of tables.
+        about_keys = re.search("key|session", function["proname"])
+        assert function["owner"] == ("docmill_owner" if about_keys else "docmill_worker"), function
         assert function["proconfig"] == ["search_path=docmill, pg_temp"], function
         assert not function["anybody"], function
 

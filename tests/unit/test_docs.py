@@ -15,6 +15,7 @@ from docmill.web import (
     operations,
     page,
     search,
+    session,
     tus,
     upload,
 )
@@ -27,6 +28,7 @@ ROUTERS = (
     operations,
     page,
     search,
+    session,
     tus,
     upload,
 )
@@ -65,4 +67,4 @@ def test_every_route_is_documented() -> None:
 def test_a_changelog_and_a_licence_are_there() -> None:
     assert "## " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "MIT" in (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert Settings().auth == "none"
+    assert Settings().auth == ("none",)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from docmill import cli
+from docmill import worker_command
 
 if TYPE_CHECKING:
     from docmill.worker import Worker
@@ -39,7 +39,7 @@ def handlers() -> Iterator[None]:
 
 def test_worker_told_to_stop_with_its_own_lock_in_hand_stops() -> None:
     busy = Busy()
-    cli.stop_on_signals(cast("Worker", busy))
+    worker_command.stop_on_signals(cast("Worker", busy))
     with busy.lock:
         os.kill(os.getpid(), signal.SIGTERM)
         assert not busy.stopped.is_set()
@@ -47,7 +47,7 @@ def test_worker_told_to_stop_with_its_own_lock_in_hand_stops() -> None:
 
 
 def test_second_signal_ends_the_process_at_once() -> None:
-    cli.stop_on_signals(cast("Worker", Busy()))
+    worker_command.stop_on_signals(cast("Worker", Busy()))
     os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -55,6 +55,6 @@ def test_second_signal_ends_the_process_at_once() -> None:
 def test_end_of_a_pipe_stops_as_well() -> None:
     busy = Busy()
     reading, writing = os.pipe()
-    cli.stop_when_read(reading, cast("Worker", busy))
+    worker_command.stop_when_read(reading, cast("Worker", busy))
     os.close(writing)
     assert busy.stopped.wait(60)

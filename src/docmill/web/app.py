@@ -21,9 +21,11 @@ from docmill.web import (
     page,
     problems,
     search,
+    session,
     tus,
     upload,
 )
+from docmill.web.authentication import Authenticator
 from docmill.web.edge import Edge
 from docmill.web.service import Service
 
@@ -40,12 +42,14 @@ def limits_of(settings: Settings) -> Limits:
 def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) -> FastAPI:
     """The ASGI application over a database; it opens and closes the database's pool."""
     watch = VersionWatch(database)
+    authenticator = Authenticator(settings, database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await database.open()
         yield
         await watch.close()
+        await authenticator.close()
         await database.close()
 
     app = FastAPI(
@@ -58,9 +62,19 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
     )
     limits = limits_of(settings)
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)
-    app.state.service = Service(settings, database, embedder, watch, limits, uploads)
+    app.state.service = Service(settings, database, embedder, watch, limits, uploads, authenticator)
     problems.install(app)
-    for module in (health, page, upload, tus, document_list, documents, search, operations):
+    for module in (
+        health,
+        page,
+        session,
+        upload,
+        tus,
+        document_list,
+        documents,
+        search,
+        operations,
+    ):
         app.include_router(module.router)
-    app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Edge, settings=settings, authenticator=authenticator)
     return app

@@ -15,7 +15,8 @@ from docmill.errors import PROBLEMS, Failure, Problem
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-CODE_BY_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+CODE_BY_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
+HOW_TO_AUTHENTICATE = {"NOT_AUTHENTICATED": {"WWW-Authenticate": 'Bearer realm="docmill"'}}
 AWAY_SECONDS = 2
 
 
@@ -31,7 +32,7 @@ def response(problem: Problem) -> JSONResponse:
         "code": problem.code,
         **problem.members,
     }
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", **HOW_TO_AUTHENTICATE.get(problem.code, {})}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     return JSONResponse(body, problem.kind.status, headers, MEDIA_TYPE)

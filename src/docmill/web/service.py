@@ -12,12 +12,11 @@ from docmill.control import Control
 from docmill.database import ApiDatabase
 from docmill.embed import Embedder
 from docmill.errors import Problem
+from docmill.identity import Identity
 from docmill.operations import Operations
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
-
-# Everybody on this machine, as long as there are no other owners (`AUTH` is `none`).
-LOCAL_OWNER = UUID("00000000-0000-4000-8000-000000000001")
+from docmill.web.authentication import Authenticator
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class Service:
     watch: VersionWatch
     limits: Limits
     uploads: Uploads
+    authenticator: Authenticator
 
 
 def _service(request: Request) -> Service:
@@ -37,11 +37,22 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _owner() -> UUID:
-    return LOCAL_OWNER
+def _identity(request: Request) -> Identity:
+    """Who asks, as the edge found out; it lets nobody unknown come here."""
+    identity: Identity | None = request.scope["state"]["identity"]
+    if identity is None:
+        raise AssertionError("a public route asks for an owner")
+    return identity
 
 
 TheService = Annotated[Service, Depends(_service)]
+TheIdentity = Annotated[Identity, Depends(_identity)]
+
+
+def _owner(identity: TheIdentity) -> UUID:
+    return identity.owner
+
+
 TheOwner = Annotated[UUID, Depends(_owner)]
 
 
@@ -60,12 +71,16 @@ class Operator:
     may_act: bool
 
 
-def _operator(service: TheService) -> Operator:
-    """Who asks, as an operator. The one place where that is decided."""
+def _operator(service: TheService, identity: TheIdentity) -> Operator:
+    """Who asks, as an operator. The one place where that is decided.
+
+    The edge has seen the scope `admin`, which is good for looking. To change something takes
+    `upload` too, as everywhere.
+    """
     allowed = service.settings.operator
     if allowed == "off":
         raise Problem("OPERATOR_REQUIRED", "DOCMILL_OPERATOR is `off` on this server.")
-    return Operator("local", may_act=allowed == "act")
+    return Operator(identity.name, may_act=allowed == "act" and "upload" in identity.scopes)
 
 
 TheOperator = Annotated[Operator, Depends(_operator)]
@@ -73,7 +88,11 @@ TheOperator = Annotated[Operator, Depends(_operator)]
 
 def _operations(service: TheService, owner: TheOwner, operator: TheOperator) -> Operations:
     if not operator.may_act:
-        raise Problem("OPERATOR_REQUIRED", "You may look, but not act: DOCMILL_OPERATOR is `read`.")
+        raise Problem(
+            "OPERATOR_REQUIRED",
+            "You may look, but not act: that takes the scopes `admin` and `upload`, and"
+            " DOCMILL_OPERATOR=act.",
+        )
     return Operations(service.database, operator.name, owner)
 
 

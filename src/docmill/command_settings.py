@@ -1,0 +1,125 @@
+"""What commands here have in common: settings as flags, the database, sentences for failures."""
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+import psycopg
+
+from docmill import embed, migrate
+from docmill.config import Settings, read_settings, variable
+from docmill.database import Addresses, addresses, connect
+from docmill.errors import SettingError, Unavailable
+from docmill.migrate import EmbeddingModel
+from docmill.postgres_keeper import PostgresKeeper
+
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
+
+DATABASE_FLAGS = ("data_dir", "database_url")
+WORK_FLAGS = ("slots", "lease_seconds", "max_attempts", "embedder", "log_level")
+
+Command = Callable[..., None]
+
+
+def settings_as_flags(*names: str) -> Callable[[Command], Command]:
+    """Give a command a flag for each of these settings."""
+    rows = {row.name: row for row in dataclasses.fields(Settings)}
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            about = rows[name].metadata["about"]
+            command = click.option(
+                f"--{name.replace('_', '-')}", name, help=f"{about} [{variable(name)}]"
+            )(command)
+        return command
+
+    return decorate
+
+
+def configured(flags: dict[str, str | None]) -> Settings:
+    """The checked settings of a command; a wrong one ends the program with its sentence."""
+    try:
+        settings = read_settings(flags=flags)
+    except SettingError as error:
+        click.echo(f"docmill: {error}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    return settings
+
+
+@contextmanager
+def explained(status: int = EXIT_UNAVAILABLE) -> Iterator[None]:
+    """End the program with a sentence where something it needs is not there."""
+    try:
+        yield
+    except Unavailable as error:
+        click.echo(f"docmill: {error}", err=True)
+        sys.exit(status)
+    except psycopg.OperationalError as error:
+        click.echo(f"docmill: The database can't be reached: {str(error).strip()}", err=True)
+        sys.exit(status)
+
+
+@contextmanager
+def database(settings: Settings, *, migrated: bool = True) -> Iterator[Addresses]:
+    """The database's addresses, with the embedded server running where it is used."""
+    if settings.worker_database_url and not settings.database_url:
+        api = settings.api_database_url or settings.worker_database_url
+        yield Addresses(None, api, settings.worker_database_url)
+        return
+    with admin_address(settings) as admin:
+        if migrated:
+            migrate.migrate(admin, EmbeddingModel(*embed.model_of(settings)))
+        yield addresses(admin, settings.api_database_url, settings.worker_database_url)
+
+
+@contextmanager
+def admin_address(settings: Settings) -> Iterator[str]:
+    """The admin's address of the database that is named, or else of the embedded one."""
+    if settings.database_url:
+        yield settings.database_url
+    else:
+        with PostgresKeeper(settings.data_dir) as postgres:
+            yield postgres.admin_url
+
+
+@contextmanager
+def environment(flags: dict[str, str | None]) -> Iterator[None]:
+    """Hand flags on to child processes as environment variables."""
+    os.environ.update({variable(name): text for name, text in flags.items() if text is not None})
+    yield
+
+
+@contextmanager
+def sigterm_unwinds() -> Iterator[None]:
+    """Let SIGTERM end the program through its `finally` blocks, so that nothing is left running."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def check_schema(where: Addresses) -> None:
+    """Refuse a database whose schema this docmill can't work on."""
+    with connect(where.worker) as connection:
+        if reason := migrate.why_unfit(connection):
+            raise Unavailable(reason)
