@@ -4,18 +4,19 @@ What a client was told happened has happened. What it was not told has happened 
 and it can find out which.
 """
 
+import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 import httpx2
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from docmill import database, migrate
+from docmill import api_keys, database, migrate
 from docmill.failpoint import (
     ACTIONS,
     API_COMMITS,
@@ -26,10 +27,12 @@ from docmill.failpoint import (
     MigrationCommit,
     Moment,
 )
+from docmill.web.authentication import COOKIE
 from faults import KEY_COMMITS, UPLOAD_COMMITS, Fault, Scene, new_scene
 from running import SERVES, Started, until
 
 PART = 1 << 20
+ASKS_WHO = {"DOCMILL_AUTH": "keys"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Request:
     happened: Callable[[Scene, str], bool]
     document: str | None = None
     media_type: str = "multipart/form-data; boundary=b"
+    cookie: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def form(name: str, content: bytes, end: bytes = b"--") -> bytes:
@@ -86,6 +91,8 @@ def request_for(scene: Scene, commit: ApiCommit) -> Request:
         return Request("POST", "/documents", broken, is_there, name)
     if commit == "operate":
         return drain_of(scene, name)
+    if commit in {"open_session", "close_session"}:
+        return session_of(scene, commit)
     document = str(scene.documents.popitem()[1])
     if commit == "delete":
         return Request("DELETE", f"/documents/{document}", b"", is_gone, document)
@@ -98,6 +105,37 @@ def drain_of(scene: Scene, worker: str) -> Request:
     scene.admin.execute("insert into workers (id, slots) values (%s, 1)", [worker])
     where = f"/operator/workers/{worker}"
     return Request("POST", where, b'{"draining": true}', is_drained, worker, "application/json")
+
+
+def session_of(scene: Scene, commit: ApiCommit) -> Request:
+    """A browser that shows a key, or one that shows its cookie for the last time."""
+    key = api_keys.create(scene.admin, "somebody", "", ["read"], None)
+    if commit == "open_session":
+        shown = json.dumps({"key": key.text}).encode()
+        return Request(
+            "POST", "/session", shown, has_session, key.id, "application/json", env=ASKS_WHO
+        )
+    cookie = uuid4().hex
+    scene.admin.execute(
+        "insert into browser_sessions (token_sha256, owner_id, key_id, name, scopes, expires_at)"
+        " select sha256(%s), owner_id, id, 'a browser', scopes, now() + interval '1 hour'"
+        " from api_keys where id = %s",
+        [cookie.encode(), key.id],
+    )
+    return Request(
+        "DELETE",
+        "/session",
+        b"",
+        lambda scene, key: not has_session(scene, key),
+        key.id,
+        cookie=f"{COOKIE}={cookie}",
+        env=ASKS_WHO,
+    )
+
+
+def has_session(scene: Scene, key: str) -> bool:
+    row = scene.one("select count(*) as n from browser_sessions where key_id = %s", [key])
+    return bool(row["n"] == 1)
 
 
 def is_drained(scene: Scene, worker: str) -> bool:
@@ -124,7 +162,7 @@ def prepared(scene: Scene, commit: ApiCommit, count: int) -> None:
 
 def struck(scene: Scene, fault: Fault, request: Request) -> None:
     """Ask a server in which the fault happens, and look at what became of it."""
-    env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault)}
+    env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault), **request.env}
     server = Started("serve", "--port", "0", "--workers", "0", env=env)
     url = server.says(SERVES.pattern)[1]
     asking = ThreadPoolExecutor(1)
@@ -156,6 +194,8 @@ def struck(scene: Scene, fault: Fault, request: Request) -> None:
 def ask(url: str, request: Request) -> int | None:
     """The status of the answer; None if there was none."""
     headers = {"content-type": request.media_type} if request.content else {}
+    if request.cookie:
+        headers |= {"cookie": request.cookie, "origin": url}
     try:
         return httpx2.request(
             request.method, url + request.path, content=request.content, headers=headers, timeout=60
@@ -165,7 +205,8 @@ def ask(url: str, request: Request) -> int | None:
 
 
 @pytest.mark.parametrize(
-    "commit", [c for c in API_COMMITS if c not in UPLOAD_COMMITS | KEY_COMMITS]
+    "commit",
+    [c for c in API_COMMITS if c not in UPLOAD_COMMITS | KEY_COMMITS | {"note_key_uses"}],
 )
 def test_api_struck_at_a_commit_has_done_it_whole_or_not_at_all(
     admin_url: str, commit: ApiCommit
@@ -186,6 +227,36 @@ def test_api_struck_at_a_commit_has_done_it_whole_or_not_at_all(
             until(scene.all_ended, "every document ends")
             until(lambda: no_file_without_a_document(scene) or None, "nothing is left behind")
         assert scene.untrue_trails() == []
+
+
+def test_use_of_a_key_is_counted_once_at_most_and_answers_do_not_wait_for_it(
+    admin_url: str,
+) -> None:
+    with new_scene(admin_url) as scene:
+        for moment in MOMENTS:
+            for action in ACTIONS:
+                fault = Fault("note_key_uses", moment, action)
+                assert uses_after(scene, fault) == (moment == "after" or action == "freeze"), fault
+
+
+def uses_after(scene: Scene, fault: Fault) -> int:
+    """How often a key counts as used, used once at a server that is struck when it notes that."""
+    key = api_keys.create(scene.admin, "somebody", "", ["read"], None)
+    env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault), **ASKS_WHO}
+    server = Started("serve", "--port", "0", "--workers", "0", env=env)
+    try:
+        url = server.says(SERVES.pattern)[1]
+        headers = {"Authorization": f"Bearer {key.text}"}
+        assert httpx2.get(f"{url}/documents", headers=headers, timeout=60).status_code == 200
+        server.process.send_signal(signal.SIGTERM)  # at the latest when it ends, it notes
+        server.says("failpoint")
+        if fault.action == "freeze":
+            os.kill(server.process.pid, signal.SIGCONT)
+        server.wait()
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+    return int(scene.one("select uses from api_keys where id = %s", [key.id])["uses"])
 
 
 def no_file_without_a_document(scene: Scene) -> bool:
