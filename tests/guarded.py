@@ -1,7 +1,7 @@
 """A docmill that asks who comes: by API keys and by tokens of an identity provider."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -82,8 +82,10 @@ class Guarded:
 
 
 @contextlib.contextmanager
-def guarded_docmill(admin_url: str, **env: str) -> Iterator[Guarded]:
-    """A served docmill on a database of its own."""
+def guarded_docmill(
+    admin_url: str, pooled: Callable[[str], str] | None = None, **env: str
+) -> Iterator[Guarded]:
+    """A served docmill on a database of its own; `pooled` is where the API finds that instead."""
     name = f"guarded_{uuid4().hex}"
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(database.connect(admin_url, autocommit=True))
@@ -98,6 +100,7 @@ def guarded_docmill(admin_url: str, **env: str) -> Iterator[Guarded]:
             "DOCMILL_JWT_SECRET": identity_provider.SECRET,
             "DOCMILL_JWKS_URL": provider.url,
             "DOCMILL_REQUESTS_PER_SECOND": "0",
+            **({"DOCMILL_API_DATABASE_URL": pooled(url)} if pooled else {}),
             **env,
         }
         docmill = Docmill(None, env=guarding, ready=False)

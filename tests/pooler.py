@@ -1,0 +1,79 @@
+"""PgBouncer in transaction mode: many clients take turns on few connections of the database."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from docmill import database
+from docmill.postgres_account import account_for
+from running import until
+
+CONNECTIONS = 2
+CONFIGURATION = """
+[databases]
+* = host={host} port={port} user={user} password={password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {connections}
+max_client_conn = 500
+server_reset_query =
+logfile = {folder}/log
+pidfile =
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def pooler(admin_url: str) -> Iterator[Callable[[str], str]]:
+    """A started PgBouncer; says where it has the database of an address, for the API's role."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("no PgBouncer (Debian and Ubuntu: apt install pgbouncer)")
+    server = conninfo_to_dict(database.login_address(admin_url, database.API_ROLE))
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="docmill-pooler-"))
+    folder.chmod(0o777)  # it refuses to run as root
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        CONFIGURATION.format(**server, listen=port, connections=CONNECTIONS, folder=folder)
+    )
+    # As whoever runs the server: that user can reach its socket.
+    data = Path(str(server["host"])).parent
+    user = account_for(data, data, Path(program)) if os.geteuid() == 0 else None
+    command = [*(user.prefix if user else ()), program, "-q", str(configuration)]
+    with subprocess.Popen(command) as process:
+        try:
+            until(lambda: is_open(port), "PgBouncer listens")
+            yield lambda address: make_conninfo(
+                host="127.0.0.1",
+                port=port,
+                user=database.API_ROLE,
+                dbname=conninfo_to_dict(address)["dbname"],
+                sslmode="disable",
+            )
+        finally:
+            process.terminate()
+            process.wait()
+            shutil.rmtree(folder)
+
+
+def is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
