@@ -68,7 +68,7 @@ def test_two_thousand_pages_grow_in_many_steps_that_are_all_committed(
     docmill: Docmill, opened: Page, tmp_path: Path
 ) -> None:
     path = seeing.file(tmp_path, book(2000, 16), ".pdf")
-    expect(opened.locator(".skeleton")).to_be_hidden()
+    expect(opened.locator("documents-view")).to_be_visible()
     opened.evaluate(
         """() => {
           window.seen = [];

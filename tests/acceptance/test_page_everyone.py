@@ -248,9 +248,9 @@ def test_targets_are_large_enough_for_a_finger(
 
 # What is data and not the page's own words.
 DATA = (
-    ".name, .collection, .kind, code, .mono, .facts dd, .text, .passage, .headings, .brand, h1,"
-    " svg, .source a, time, option, .caption, .size, .percent, .took, .tile strong, .detail,"
-    " td.number, .choices select"
+    ".name, .collection, .kind, code, .mono, .facts dd, .text, .passage, .headings, .preview,"
+    " .brand, h1, svg, .source a, time, option, .caption, .size, .percent, .took, .tile strong,"
+    " .detail, td.number, .choices select"
 )
 
 

@@ -50,6 +50,7 @@ export function sparkline(samples, from, to) {
 const LEFT = 44;
 const BOTTOM = 22;
 const HEIGHT = 208;
+const LEAST_BETWEEN_TIMES = 90;
 
 /** Several series on each other over time, to be walked by pointer and by arrow keys. */
 export class StackedChart extends HTMLElement {
@@ -100,7 +101,7 @@ export class StackedChart extends HTMLElement {
     const y = (/** @type {number} */ value) => 8 + (1 - value / top) * (HEIGHT - BOTTOM - 8);
     this.#drawing.setAttribute("aria-label", this.#label);
     this.#drawing.replaceChildren(svg("svg", { class: "chart", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" },
-      grid(top, y, width), times(from, to, x),
+      grid(top, y, width), times(from, to, x, width),
       this.#names.map((_, series) => svg("g", { "data-series": series }, runs(this.#samples).map((run) => layer(run, series, x, y)))),
       svg("line", { class: "cross", y1: 8, y2: HEIGHT - BOTTOM, x1: -9, x2: -9 })));
     this.#point(this.#current);
@@ -145,7 +146,7 @@ function layer(run, series, x, y) {
 /** The next round number. @param {number} most */
 function niceTop(most) {
   const power = 10 ** Math.floor(Math.log10(most));
-  return ([1, 2, 4, 5, 10].find((factor) => factor * power >= most) ?? 10) * power;
+  return ([1, 1.2, 1.6, 2, 3, 4, 6, 8, 10].find((factor) => factor * power >= most) ?? 10) * power;
 }
 
 /** @param {number} top @param {(value: number) => number} y @param {number} width */
@@ -153,14 +154,14 @@ const grid = (top, y, width) => svg("g", { class: "axis" }, ...[0, top / 2, top]
   svg("line", { x1: LEFT, x2: width - 4, y1: Math.round(y(value)) + 0.5, y2: Math.round(y(value)) + 0.5 }),
   svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, number(value, { notation: "compact" }))]));
 
-/** @param {number} from @param {number} to @param {(at: number) => number} x */
-function times(from, to, x) {
-  const steps = [5, 10, 15, 30, 60, 120, 240];
-  const step = (steps.find((minutes) => (to - from) / (minutes * MINUTE) <= 6) ?? 240) * MINUTE;
+/** @param {number} from @param {number} to @param {(at: number) => number} x @param {number} width */
+function times(from, to, x, width) {
+  const steps = [5, 10, 15, 30, 60, 120, 240, 480];
+  const step = (steps.find((minutes) => (to - from) / (minutes * MINUTE) <= width / LEAST_BETWEEN_TIMES) ?? 480) * MINUTE;
   const first = Math.ceil(from / step) * step;
   const marks = Array.from({ length: Math.max(0, Math.floor((to - first) / step) + 1) }, (_, at) => first + at * step);
   return svg("g", { class: "axis" }, marks.map((at) =>
-    svg("text", { x: x(at), y: HEIGHT - 5, "text-anchor": at === marks[0] ? "start" : "middle" }, clock(new Date(at).toISOString(), { timeStyle: "short" }))));
+    svg("text", { x: x(at), y: HEIGHT - 5, "text-anchor": "middle" }, clock(new Date(at).toISOString(), { timeStyle: "short" }))));
 }
 
 customElements.define("stacked-chart", StackedChart);

@@ -107,6 +107,7 @@ export class DocumentView extends HTMLElement {
     const before = this.#status;
     if (before && status.version < before.version) return;
     this.#status = status;
+    this.#reader.isGrowing = !status.done;
     this.#state.replaceChildren(stateWord(status), element("span", { "data-role": "sentence" }, status.status === "failed" ? "" : sentence(status)));
     this.dataset.status = status.status;
     this.#bar.show(status);
@@ -115,7 +116,7 @@ export class DocumentView extends HTMLElement {
     this.#showWarnings(status);
     this.#offer(status);
     if (before?.version !== status.version) this.#readTrail(status);
-    if (before && before.searchable !== status.searchable) this.#reader.refresh();
+    if (before && (before.searchable !== status.searchable || before.done !== status.done)) this.#reader.refresh();
     if (before && !before.done && status.done) announce(`${t(`state.${status.status}`)}. ${sentence(status)}`);
   }
 

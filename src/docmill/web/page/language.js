@@ -82,8 +82,10 @@ function plural(forms, count) {
 /** @param {string | number} value */
 const shown = (value) => (typeof value === "number" ? number(value) : value);
 
-/** The locale of numbers and dates; pseudo-languages have English ones. */
-const locale = () => (tag in LANGUAGES ? tag : "en");
+/** The locale of numbers and dates: the reader's own of this language. Pseudo-languages have English ones. */
+const locale = () => navigator.languages.find((name) => name.startsWith(spoken())) ?? spoken();
+
+const spoken = () => (tag in LANGUAGES ? tag : "en");
 
 /** Formats, made once: making one costs more than a hundred uses of it. @type {Map<string, any>} */
 const formats = new Map();
@@ -116,7 +118,7 @@ export function bytes(count) {
 }
 
 /** @type {[number, number, string][]} from so many seconds on, in units of so many */
-const SPANS = [[2 * 86400, 86400, "day"], [2 * 3600, 3600, "hour"], [90, 60, "minute"], [0, 1, "second"]];
+const SPANS = [[2 * 86400, 86400, "day"], [2 * 3600, 3600, "hour"], [90, 60, "minute"], [1, 1, "second"], [0, 0.001, "millisecond"]];
 
 /** A length of time in its most telling unit. @param {number} seconds */
 export function duration(seconds) {
@@ -128,7 +130,7 @@ export function duration(seconds) {
 /** How long ago something was. @param {string} time @param {number} now in milliseconds */
 export function ago(time, now) {
   const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
-  const [, factor, unit] = /** @type {[number, number, string]} */ (SPANS.find(([from]) => seconds >= from));
+  const [, factor, unit] = /** @type {[number, number, string]} */ (SPANS.find(([from]) => seconds >= from && from !== 0) ?? SPANS.at(-2));
   const relative = format(Intl.RelativeTimeFormat, { numeric: "auto", style: "narrow" });
   return relative.format(-Math.floor(seconds / factor), /** @type {Intl.RelativeTimeFormatUnit} */ (unit));
 }

@@ -12,6 +12,8 @@ import { t } from "./language.js";
 import { Latest } from "./latest.js";
 import { pages } from "./words.js";
 
+const PREVIEW = 80;
+
 export class TextReader extends HTMLElement {
   #documentId = "";
   /** @type {Leaf | null} */
@@ -49,6 +51,9 @@ export class TextReader extends HTMLElement {
     }
   }
 
+  /** Whether more may come: then what is missing is not missing for good. */
+  isGrowing = false;
+
   /** @param {string} documentId @param {{from: number, to: number} | null} place where to begin, and what to mark there */
   open(documentId, place) {
     this.#documentId = documentId;
@@ -85,7 +90,7 @@ export class TextReader extends HTMLElement {
     this.#leaf = leaf;
     const hasText = leaf.page !== null && leaf.characters > 0;
     this.#message.hidden = hasText;
-    say(this.#message, leaf.page === null ? t("reader.nothingYet") : t("reader.noText"));
+    say(this.#message, leaf.page === null && this.isGrowing ? t("reader.nothingYet") : t("reader.noText"));
     this.#columns.hidden = !hasText;
     /** @type {HTMLElement} */ (this.firstElementChild).hidden = !hasText;
     this.#page.value = String(leaf.page ?? 1);
@@ -95,7 +100,7 @@ export class TextReader extends HTMLElement {
     this.#forward.disabled = leaf.next_at === null;
     say(this.#stretch, t("reader.stretch", { from: leaf.char_start + 1, to: leaf.char_end, characters: leaf.characters }));
     this.#text.replaceChildren(...pieces(leaf, this.#place));
-    this.#passages.replaceChildren(...leaf.chunks.map(passage));
+    this.#passages.replaceChildren(...leaf.chunks.map((chunk) => passage(chunk, leaf)));
     if (leaf.chunks.length === 0) this.#passages.append(element("li", { class: "none" }, t("reader.noPassages")));
     this.#text.scrollTop = 0;
   }
@@ -131,11 +136,15 @@ function pieces({ text, char_start, chunks }, place) {
   });
 }
 
-/** @param {Passage} chunk */
-const passage = ({ ordinal, page_first, page_last, char_start, char_end, headings }) =>
+/** @param {Passage} chunk @param {Leaf} leaf */
+const passage = ({ ordinal, page_first, page_last, char_start, char_end, headings }, leaf) =>
   element("li", {}, element("button", { type: "button", "data-passages": ordinal },
     element("span", { class: "ordinal" }, t("reader.passage", { ordinal: ordinal + 1 })),
     element("span", { class: "where" }, `${pages(page_first, page_last)} · ${t("reader.characters", { count: char_end - char_start })}`),
-    headings.length > 0 && element("span", { class: "headings" }, headings.join(" › "))));
+    headings.length > 0 && element("span", { class: "headings" }, headings.join(" › ")),
+    element("span", { class: "preview" }, beginning(leaf, char_start))));
+
+/** The first words of a passage, as far as they are in the leaf. @param {Leaf} leaf @param {number} at */
+const beginning = ({ text, char_start }, at) => [...text].slice(Math.max(0, at - char_start)).slice(0, PREVIEW).join("");
 
 customElements.define("text-reader", TextReader);

@@ -14,7 +14,8 @@ import { pages } from "./words.js";
 
 const MODES = ["hybrid", "vector", "text"];
 const EXCERPT = 420;
-const BEFORE_THE_FIRST_MATCH = 90;
+const BEFORE_THE_MATCH = 90;
+const SHORT_WORD = 3; // letters, in most languages those of articles and prepositions
 
 export class SearchView extends HTMLElement {
   #query = element("input", { type: "search", id: "query", autocomplete: "off", enterkeyhint: "search", maxlength: 10000 });
@@ -125,11 +126,13 @@ function way(name, score, best) {
     element("span", {}, t(`hit.${name}`)), element("span", { class: "line", "aria-hidden": "true" }, fill), element("span", {}, shown));
 }
 
-/** The passage from shortly before its first match on, with the matches marked. Places count characters.
+/** The passage from shortly before its longest match on, with the matches marked. Places count characters.
  * @param {Hit} hit @returns {Node[]} */
-function excerpt({ text, matches }) {
+function excerpt({ text, matches: words }) {
   const characters = [...text];
-  const from = beginning(characters, matches[0]?.[0] ?? 0);
+  const matches = telling(characters, words);
+  const longest = matches.reduce((best, match) => (match[1] - match[0] > best[1] - best[0] ? match : best), matches[0] ?? [0, 0]);
+  const from = beginning(characters, longest[0]);
   const to = ending(characters, from + EXCERPT);
   const between = (/** @type {number} */ start, /** @type {number} */ end) => characters.slice(start, end).join("");
   const pieces = /** @type {Node[]} */ ([]);
@@ -143,10 +146,28 @@ function excerpt({ text, matches }) {
   return from > 0 ? [new Text("…"), ...pieces] : pieces;
 }
 
+/**
+ * Words that stand in a row are one match; short words that stand alone are none, unless there is
+ * nothing else.
+ *
+ * @param {string[]} characters @param {[number, number][]} words @returns {[number, number][]}
+ */
+function telling(characters, words) {
+  /** @type {[number, number][]} */
+  const rows = [];
+  for (const [start, end] of words) {
+    const last = rows.at(-1);
+    if (last && characters.slice(last[1], start).every((between) => between === " ")) last[1] = end;
+    else rows.push([start, end]);
+  }
+  const long = rows.filter(([start, end]) => end - start > SHORT_WORD);
+  return long.length ? long : rows;
+}
+
 /** @param {string[]} characters @param {number} match */
 function beginning(characters, match) {
   if (match < EXCERPT / 2) return 0;
-  const near = match - BEFORE_THE_FIRST_MATCH;
+  const near = match - BEFORE_THE_MATCH;
   const space = characters.indexOf(" ", near);
   return space >= 0 && space < match ? space + 1 : near;
 }
@@ -155,7 +176,7 @@ function beginning(characters, match) {
 function ending(characters, most) {
   if (most >= characters.length) return characters.length;
   const space = characters.lastIndexOf(" ", most);
-  return space > most - BEFORE_THE_FIRST_MATCH ? space : most;
+  return space > most - BEFORE_THE_MATCH ? space : most;
 }
 
 customElements.define("search-view", SearchView);

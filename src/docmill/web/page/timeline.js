@@ -212,13 +212,14 @@ function axis(length, x, began, bottom) {
   const ticks = Array.from({ length: Math.floor(length / step) + 1 }, (_, at) => at * step);
   return svg("g", { class: "axis", "aria-hidden": "true" }, ...ticks.flatMap((time) => [
     svg("line", { x1: Math.round(x(began + time)) + 0.5, x2: Math.round(x(began + time)) + 0.5, y1: AXIS - 5, y2: bottom }),
-    svg("text", { x: x(began + time), y: 11, "text-anchor": time ? "middle" : "start" }, tick(time, step))]));
+    svg("text", { x: x(began + time), y: 11, "text-anchor": time === 0 ? "start" : time > 0.97 * length ? "end" : "middle" }, tick(time, step))]));
 }
 
 /** @param {number} time @param {number} step in milliseconds */
 function tick(time, step) {
   if (step >= 60_000) return duration(time / 1000);
-  return number(time / 1000, { style: "unit", unit: "second", unitDisplay: "narrow", maximumFractionDigits: step < 1000 ? (step < 100 ? 3 : 1) : 0 });
+  const [unit, value] = step < 100 ? ["millisecond", time] : ["second", time / 1000];
+  return number(value, { style: "unit", unit, unitDisplay: "narrow", maximumFractionDigits: step < 1000 ? 1 : 0 });
 }
 
 customElements.define("time-line", TimeLine);
