@@ -1,11 +1,13 @@
 """The operator's view, by what a person sees."""
 
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from made_files import noise
 from running import Docmill, until
 from seeing import PATIENT
 
@@ -65,6 +67,29 @@ def test_a_worker_is_drained_and_let_on(docmill: Docmill, operating: Page) -> No
     expect(shown).to_contain_text("Drained", timeout=PATIENT)
     operating.get_by_role("button", name=f"Let on: {worker}").click()
     expect(shown).to_contain_text("Live", timeout=PATIENT)
+
+
+def test_that_nobody_works_is_told_to_those_who_wait(docmill: Docmill, operating: Page) -> None:
+    def beats() -> dict[str, str]:
+        workers = docmill.http.get("/operator/overview").json()["workers"]
+        return {worker["id"]: worker["seen_at"] for worker in workers}
+
+    def drain(*, draining: bool) -> None:
+        for worker in beats():
+            docmill.http.post(f"/operator/workers/{worker}", json={"draining": draining})
+
+    drain(draining=True)
+    try:
+        before = beats()
+        until(lambda: all(at > before[of] for of, at in beats().items()), "each has heard of it")
+        document_id = docmill.upload("waits.txt", uuid4().hex.encode())
+        operating.get_by_role("link", name="Documents").click()
+        banner = operating.locator("#banner")
+        expect(banner).to_contain_text("No worker claims work", timeout=PATIENT)
+    finally:
+        drain(draining=False)
+    docmill.completed(document_id)
+    expect(banner).to_be_hidden(timeout=PATIENT)
 
 
 def test_documents_that_failed_alike_are_retried_in_one_go(
@@ -133,3 +158,20 @@ def test_who_may_only_look_is_offered_nothing_to_do(only_looking: Docmill, page:
     page.goto(f"{only_looking.url}/operator")
     expect(page.locator("section[aria-labelledby=workers-title]")).to_contain_text("Live")
     assert page.locator("table button, table input").count() == 0
+
+
+def test_on_a_phone_everything_is_in_sight_and_tables_are_still_tables(
+    docmill: Docmill, operating: Page
+) -> None:
+    docmill.ended(docmill.upload(f"{uuid4().hex}.bin", noise()))
+    operating.set_viewport_size({"width": 320, "height": 640})
+    retry = operating.get_by_role("button", name=re.compile("^Retry all")).first
+    expect(retry).to_be_visible(timeout=PATIENT)
+    for act in operating.locator("[data-act]").all():
+        box = act.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+    workers = operating.get_by_role("table").filter(has=operating.get_by_text("Live")).first
+    expect(workers.get_by_role("columnheader", name="Holds")).to_have_count(1)
+    expect(workers.get_by_role("row").first.get_by_role("columnheader")).to_have_count(3)

@@ -9,6 +9,7 @@ import pytest
 
 import docmill
 from docmill.errors import FAILURES, PROBLEMS, WARNINGS
+from docmill.filetype import SUPPORTED
 
 PAGE = Path(docmill.__file__).parent / "web" / "page"
 LANGUAGES = ("en", "de")
@@ -59,6 +60,11 @@ def test_every_code_has_its_sentence_in_every_language(language: str) -> None:
     assert set(said["warnings"]) == set(WARNINGS)
     for failure in said["failures"].values():
         assert set(failure) == {"title", "remedy"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_type_of_file_has_its_name_in_every_language(language: str) -> None:
+    assert set(catalogue(language)["type"]) == {name.replace(" ", "-") for name in SUPPORTED}
 
 
 def test_the_english_sentences_of_failures_are_the_servers_own() -> None:

@@ -145,8 +145,8 @@ export class DocumentsView extends HTMLElement {
     this.#sort.setAttribute("aria-label", t("list.sort"));
     this.#sort.replaceChildren(...SORTS.map((name) => element("option", { value: name }, t(`sort.${name}`))));
     this.#sort.onchange = () => this.#narrow({ sort: this.#sort.value });
-    return element("div", { class: "filters" }, this.#tabs,
-      element("span", { class: "search-field" }, icon("search"), this.#search), this.#collection, this.#sort);
+    return element("div", { class: "filters" }, this.#tabs, element("div", { class: "choice" },
+      element("span", { class: "search-field" }, icon("search"), this.#search), this.#collection, this.#sort));
   }
 
   /** Change the filter, and the address with it, so that it can be kept and shared.

@@ -137,7 +137,7 @@ export class OperatorView extends HTMLElement {
   #table(name, columns) {
     const heads = columns.map((column) => element(column ? "th" : "td", column ? { scope: "col", class: NUMBERS.has(column) ? "number" : "" } : {}, column ? t(`column.${column}`) : ""));
     return element("div", { class: "scrolled", tabindex: 0, role: "group", "aria-labelledby": `${name}-title` },
-      element("table", {}, element("thead", {}, element("tr", {}, ...heads)), this.#parts[name]));
+      element("table", { "data-table": name }, element("thead", {}, element("tr", {}, ...heads)), this.#parts[name]));
   }
 
   /** Rows that say the same stay, so that a button under a finger or a focus does too.

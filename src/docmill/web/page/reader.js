@@ -25,7 +25,7 @@ export class TextReader extends HTMLElement {
   #back = element("button", { type: "button", class: "icon-button" }, icon("back", "mirrored"));
   #forward = element("button", { type: "button", class: "icon-button" }, icon("forward", "mirrored"));
   #stretch = element("span", { class: "stretch" });
-  #text = element("div", { class: "text", tabindex: 0, role: "region" });
+  #text = element("div", { class: "text", tabindex: 0, role: "region", dir: "auto" });
   #passages = element("ol", { class: "passages" });
   #message = element("p", { class: "none", hidden: true });
   #columns = element("div", { class: "columns" });
@@ -142,7 +142,7 @@ const passage = ({ ordinal, page_first, page_last, char_start, char_end, heading
     element("span", { class: "ordinal" }, t("reader.passage", { ordinal: ordinal + 1 })),
     element("span", { class: "where" }, `${pages(page_first, page_last)} · ${t("reader.characters", { count: char_end - char_start })}`),
     headings.length > 0 && element("span", { class: "headings" }, headings.join(" › ")),
-    element("span", { class: "preview" }, beginning(leaf, char_start))));
+    element("span", { class: "preview", dir: "auto" }, beginning(leaf, char_start))));
 
 /** The first words of a passage, as far as they are in the leaf. @param {Leaf} leaf @param {number} at */
 const beginning = ({ text, char_start }, at) => [...text].slice(Math.max(0, at - char_start)).slice(0, PREVIEW).join("");

@@ -108,7 +108,7 @@ const most = (hits, way) => Math.max(0, ...(hits ?? []).map(({ scores }) => scor
 function entry(hit, best) {
   const where = `/view/${hit.document_id}?at=${hit.char_start}&to=${hit.char_end}`;
   return element("li", {},
-    element("p", { class: "passage" }, ...excerpt(hit)),
+    element("p", { class: "passage", dir: "auto" }, ...excerpt(hit)),
     element("div", { class: "source" },
       element("a", { href: where, title: hit.filename }, hit.filename),
       element("span", {}, pages(hit.page_first, hit.page_last)),

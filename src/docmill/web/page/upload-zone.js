@@ -50,7 +50,8 @@ export class UploadZone extends HTMLElement {
 
   /** @param {Limits} limits */
   say({ types, max_upload_bytes }) {
-    say(this.#limits, t("zone.limits", { types: list(types), limit: bytes(max_upload_bytes) }));
+    const spoken = types.map((name) => t(`type.${name.replaceAll(" ", "-")}`));
+    say(this.#limits, t("zone.limits", { types: list(spoken), limit: bytes(max_upload_bytes) }));
   }
 
   /** @param {Collection[]} collections @param {string} chosen */
