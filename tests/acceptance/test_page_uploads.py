@@ -124,6 +124,18 @@ def test_without_a_network_an_upload_waits_and_goes_on_by_itself(
     assert len(found) == 1
 
 
+def test_an_upload_that_stands_still_is_told(docmill: Docmill, page: Page, tmp_path: Path) -> None:
+    page.clock.install()
+    page.goto(docmill.url)
+    seeing.Network(page).upload_at(SLOW / 1e6)
+    path = slow_file(tmp_path, 1)
+    choose(page, path)
+    expect(sentence(upload_row(page, path.name))).to_contain_text("Uploading")
+    page.clock.fast_forward("01:00")
+    expect(sentence(upload_row(page, path.name))).to_contain_text("Nothing has moved for a while")
+    page.get_by_role("button", name=f"Cancel the upload of {path.name}").click()
+
+
 def test_a_file_that_is_in_the_list_or_on_the_server_already_is_told_and_not_doubled(
     docmill: Docmill, opened: Page, network: seeing.Network, tmp_path: Path
 ) -> None:
