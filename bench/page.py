@@ -3,6 +3,7 @@
 Counts of requests and bytes, not times: they are the same on every machine.
 """
 
+import gzip
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from made_files import book
 from running import Docmill
 
+PAGE = Path(__file__).parent.parent / "src" / "docmill" / "web" / "page"
 SECONDS = 60
 DOCUMENTS = 150
 
@@ -59,6 +61,13 @@ class Traffic:
         )
 
 
+def weight() -> str:
+    """All files of the page, as they are and as they are sent."""
+    contents = [path.read_bytes() for path in PAGE.iterdir()]
+    packed = sum(len(gzip.compress(content)) for content in contents)
+    return f"{len(contents)} files, {sum(map(len, contents)):,} bytes, packed {packed:,}"
+
+
 @contextmanager
 def a_docmill() -> Iterator[Docmill]:
     folder = Path(tempfile.mkdtemp(prefix="docmill-bench-"))
@@ -85,6 +94,7 @@ def watch(page: Page, until: float) -> None:
 
 def main() -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    print(f"the page: {weight()}")
     with a_docmill() as docmill, sync_playwright() as playwright:
         for number in range(DOCUMENTS):
             docmill.upload(f"{number}.txt", f"text {number}".encode())
