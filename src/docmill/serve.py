@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
@@ -25,6 +26,11 @@ from docmill.config import Settings
 from docmill.database import Addresses, ApiDatabase
 from docmill.errors import Unavailable
 from docmill.web.app import create_app
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from docmill.web.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ def serve(settings: Settings, addresses: Addresses) -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(settings))
         app = create_app(settings, ApiDatabase(addresses.api), embed.create_embedder(settings))
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 app,
                 log_level="warning",
@@ -60,6 +66,16 @@ def serve(settings: Settings, addresses: Addresses) -> None:
         host, port = listener.getsockname()[:2]
         log.info("docmill serves http://%s:%s", f"[{host}]" if ":" in host else host, port)
         server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends streams that would not end by themselves, before it waits for answers to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = cast("FastAPI", self.config.app)
+        service: Service = app.state.service
+        service.changes.end()
+        await super().shutdown(sockets)
 
 
 @contextmanager

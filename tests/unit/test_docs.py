@@ -11,6 +11,7 @@ from docmill.config import Settings
 from docmill.web import (
     document_list,
     documents,
+    events,
     health,
     operations,
     page,
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 ROUTERS = (
     document_list,
     documents,
+    events,
     health,
     operations,
     page,

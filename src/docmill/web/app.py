@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from docmill import __version__
 from docmill.accepting import Limits
+from docmill.changes import Changes
 from docmill.config import Settings
 from docmill.database import ApiDatabase
 from docmill.disk_reserve import DiskReserve
@@ -16,6 +17,7 @@ from docmill.watch import VersionWatch
 from docmill.web import (
     document_list,
     documents,
+    events,
     health,
     operations,
     page,
@@ -41,7 +43,7 @@ def limits_of(settings: Settings) -> Limits:
 
 def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) -> FastAPI:
     """The ASGI application over a database; it opens and closes the database's pool."""
-    watch = VersionWatch(database)
+    watch, changes = VersionWatch(database), Changes(database)
     authenticator = Authenticator(settings, database)
 
     @asynccontextmanager
@@ -49,6 +51,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
         await database.open()
         yield
         await watch.close()
+        await changes.close()
         await authenticator.close()
         await database.close()
 
@@ -62,7 +65,9 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
     )
     limits = limits_of(settings)
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)
-    app.state.service = Service(settings, database, embedder, watch, limits, uploads, authenticator)
+    app.state.service = Service(
+        settings, database, embedder, watch, changes, limits, uploads, authenticator
+    )
     problems.install(app)
     for module in (
         health,
@@ -71,6 +76,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
         upload,
         tus,
         document_list,
+        events,  # before documents, one of which it could else be taken for
         documents,
         search,
         operations,

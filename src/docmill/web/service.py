@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from docmill.accepting import Limits
+from docmill.changes import Changes
 from docmill.config import Settings
 from docmill.control import Control
 from docmill.database import ApiDatabase
@@ -27,6 +28,7 @@ class Service:
     database: ApiDatabase
     embedder: Embedder
     watch: VersionWatch
+    changes: Changes
     limits: Limits
     uploads: Uploads
     authenticator: Authenticator
