@@ -10,7 +10,7 @@ SECONDS ?= 600
 EXAMPLES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test storm hostile fuzz bench docs lock clean
+.PHONY: help demo serve check test orders storm hostile fuzz bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ fuzz: $(VENV)/installed-dev ## properties of all input, on many more examples: E
 
 hostile: $(VENV)/installed-dev ## hostile files of every kind: how each ends, its time, its memory
 	cd tests && ../$(BIN)/python -m hostile $(FILES)
+
+orders: $(VENV)/installed-dev ## docmill's operations against each other in every order there is
+	$(BIN)/pytest tests/isolation --breaks 99 --timeout 1800
 
 bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 	$(BIN)/python bench/upload.py

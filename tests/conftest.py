@@ -32,6 +32,16 @@ TABLES = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of `make orders`."""
+    parser.addoption(
+        "--breaks",
+        type=int,
+        default=2,
+        help="tests/isolation: orders in which at most so many sessions are broken off",
+    )
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The folder with real documents; tests that need it are skipped where it is not."""

@@ -56,6 +56,7 @@ PROBLEMS = {
     "QUOTA_EXCEEDED": ProblemKind(507, "Your documents fill the room that is yours"),
     "WORKER_UNKNOWN": ProblemKind(404, "There is no such worker"),
     "OPERATOR_REQUIRED": ProblemKind(403, "Only an operator may do that"),
+    "TICK_FAILED": ProblemKind(500, "The slice of work ended early"),
     "NOT_AUTHENTICATED": ProblemKind(401, "Show who you are"),
     "SCOPE_MISSING": ProblemKind(403, "Your key is not good for this"),
     "TOO_MANY_REQUESTS": ProblemKind(429, "Too many requests"),

@@ -7,11 +7,9 @@ they drain as well when this process is killed and nobody tells them.
 """
 
 import logging
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,10 +19,11 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from docmill import embed
+from docmill import embed, worker_process
 from docmill.config import Settings
 from docmill.database import Addresses, ApiDatabase
 from docmill.errors import Unavailable
+from docmill.tick import Tick
 from docmill.web.app import create_app
 
 if TYPE_CHECKING:
@@ -50,7 +49,12 @@ def serve(settings: Settings, addresses: Addresses) -> None:
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(settings))
-        app = create_app(settings, ApiDatabase(addresses.api), embed.create_embedder(settings))
+        app = create_app(
+            settings,
+            ApiDatabase(addresses.api),
+            embed.create_embedder(settings),
+            Tick(addresses),
+        )
         server = _Server(
             uvicorn.Config(
                 app,
@@ -62,19 +66,20 @@ def serve(settings: Settings, addresses: Addresses) -> None:
             )
         )
         stack.enter_context(_workers(settings, addresses))
-        stack.enter_context(_signals_end_quietly())
+        stack.enter_context(_signals_end(server))
         host, port = listener.getsockname()[:2]
         log.info("docmill serves http://%s:%s", f"[{host}]" if ":" in host else host, port)
         server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Ends streams that would not end by themselves, before it waits for answers to end."""
+    """Ends what would not end by itself soon, before it waits for answers to end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = cast("FastAPI", self.config.app)
         service: Service = app.state.service
         service.changes.end()
+        service.tick.end()
         await super().shutdown(sockets)
 
 
@@ -93,13 +98,16 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _signals_end_quietly() -> Iterator[None]:
-    """Let the server's own handlers end it; it raises the signal again when it has ended."""
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """A signal ends the server, also one that comes before it has handlers of its own.
 
-    def ignore(_: int, __: FrameType | None) -> None:
-        return
+    When it has ended by its own, it raises the signal again; that ends nothing more.
+    """
 
-    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    def end(_: int, __: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -130,8 +138,7 @@ class WorkerKeeper:
 
     def __init__(self, number: int, addresses: Addresses) -> None:
         self._number = number
-        self._environment = {**os.environ, "DOCMILL_WORKER_DATABASE_URL": addresses.worker}
-        self._environment.pop("DOCMILL_DATABASE_URL", None)
+        self._environment = worker_process.environment(addresses)
         self._ended = threading.Event()
         self._process = self._spawn()
         self._thread = threading.Thread(target=self._keep, name=f"keeper-{number}", daemon=True)
@@ -159,9 +166,7 @@ class WorkerKeeper:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "docmill", "worker", "--end-with-stdin"],
-            stdin=subprocess.PIPE,
-            env=self._environment,
+            worker_process.command(), stdin=subprocess.PIPE, env=self._environment
         )
 
     def _keep(self) -> None:
@@ -175,7 +180,7 @@ class WorkerKeeper:
             log.error(
                 "worker process %s died (%s) and is replaced",
                 self._process.pid,
-                how_it_ended(self._process.returncode),
+                worker_process.how_it_ended(self._process.returncode),
             )
             if self._ended.wait(pause):
                 return
@@ -184,10 +189,3 @@ class WorkerKeeper:
                 self._process.stdin.close()
             self._process = self._spawn()
             started = time.monotonic()
-
-
-def how_it_ended(returncode: int) -> str:
-    """An exit status in words."""
-    if returncode < 0:
-        return f"signal {-returncode}, {signal.Signals(-returncode).name}"
-    return f"exit status {returncode}"

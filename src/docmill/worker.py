@@ -123,7 +123,9 @@ class Worker:
                 if self._claim() == 0 and not self._running:
                     break
                 self._wakeup.wait(min(self._settings.poll_seconds, ends - time.monotonic()))
-            self._drain(max(0.0, ends - time.monotonic()))
+            left = max(0.0, ends - time.monotonic())
+            told_to_stop = self._draining.is_set()
+            self._drain(min(left, self._settings.drain_seconds) if told_to_stop else left)
             with self._database.reading() as connection:
                 self._tally.remaining = job_queue.count_due(connection, self._embedder.name)
         return self._tally

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from running import Docmill, Started, until
+from docmill.database import Addresses
+from running import SERVES, Docmill, Started, until
 from witness import long_pdf
 
 
@@ -78,3 +79,11 @@ def test_taken_port_is_one_sentence(data_dir: Path) -> None:
     assert second.wait() == 69
     assert f"127.0.0.1:{port} can't be listened on" in second.said[-1]
     assert docmill.stop() == 0
+
+
+def test_server_told_to_stop_in_the_moment_of_its_start_stops(addresses: Addresses) -> None:
+    assert addresses.admin is not None
+    env = {"DOCMILL_DATABASE_URL": addresses.admin}
+    server = Started("serve", "--port", "0", "--workers", "0", env=env)
+    server.says(SERVES.pattern)
+    assert server.terminate() == 0

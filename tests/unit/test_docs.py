@@ -17,6 +17,7 @@ from docmill.web import (
     page,
     search,
     session,
+    ticks,
     tus,
     upload,
 )
@@ -31,6 +32,7 @@ ROUTERS = (
     page,
     search,
     session,
+    ticks,
     tus,
     upload,
 )

@@ -12,6 +12,7 @@ from docmill.config import Settings
 from docmill.database import ApiDatabase
 from docmill.disk_reserve import DiskReserve
 from docmill.embed import Embedder
+from docmill.tick import Tick
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
 from docmill.web import (
@@ -24,6 +25,7 @@ from docmill.web import (
     problems,
     search,
     session,
+    ticks,
     tus,
     upload,
 )
@@ -41,7 +43,9 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) -> FastAPI:
+def create_app(
+    settings: Settings, database: ApiDatabase, embedder: Embedder, tick: Tick
+) -> FastAPI:
     """The ASGI application over a database; it opens and closes the database's pool."""
     watch, changes = VersionWatch(database), Changes(database)
     authenticator = Authenticator(settings, database)
@@ -52,6 +56,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
         yield
         await watch.close()
         await changes.close()
+        await tick.close()
         await authenticator.close()
         await database.close()
 
@@ -66,7 +71,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
     limits = limits_of(settings)
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)
     app.state.service = Service(
-        settings, database, embedder, watch, changes, limits, uploads, authenticator
+        settings, database, embedder, watch, changes, limits, uploads, authenticator, tick
     )
     problems.install(app)
     for module in (
@@ -80,6 +85,7 @@ def create_app(settings: Settings, database: ApiDatabase, embedder: Embedder) ->
         documents,
         search,
         operations,
+        ticks,
     ):
         app.include_router(module.router)
     app.add_middleware(Edge, settings=settings, authenticator=authenticator)

@@ -15,6 +15,7 @@ from docmill.embed import Embedder
 from docmill.errors import Problem
 from docmill.identity import Identity
 from docmill.operations import Operations
+from docmill.tick import Tick
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
 from docmill.web.authentication import Authenticator
@@ -32,6 +33,7 @@ class Service:
     limits: Limits
     uploads: Uploads
     authenticator: Authenticator
+    tick: Tick
 
 
 def _service(request: Request) -> Service:

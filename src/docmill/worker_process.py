@@ -1,0 +1,27 @@
+"""A worker as a child process of a server: how it is started, and how it ended, in words."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from docmill.database import Addresses
+
+
+def command(*arguments: str) -> Sequence[str]:
+    """The command of a worker that drains when the server at the other end of its stdin is gone."""
+    return (sys.executable, "-m", "docmill", "worker", "--end-with-stdin", *arguments)
+
+
+def environment(addresses: Addresses) -> dict[str, str]:
+    """Ours, without the admin's address: a worker gets the login that workers have."""
+    ours = {**os.environ, "DOCMILL_WORKER_DATABASE_URL": addresses.worker}
+    ours.pop("DOCMILL_DATABASE_URL", None)
+    return ours
+
+
+def how_it_ended(returncode: int) -> str:
+    """An exit status in words."""
+    if returncode < 0:
+        return f"signal {-returncode}, {signal.Signals(-returncode).name}"
+    return f"exit status {returncode}"
