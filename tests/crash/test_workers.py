@@ -60,7 +60,9 @@ def test_worker_whose_sessions_are_cut_all_the_time_is_not_taken_for_dead(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
     document_id = api.upload("a.pdf", long_pdf(2500))
-    worker, witness = start_worker(), start_worker()
+    # Long enough for a beat between two cuts, also on a machine that has much else to do.
+    long_lease = {"DOCMILL_LEASE_SECONDS": "10"}
+    worker, witness = start_worker(**long_lease), start_worker(**long_lease)
     for living in (worker, witness):
         living.says("works on")  # a worker that can't begin ends, as it should
     while not api.status(document_id)["done"]:

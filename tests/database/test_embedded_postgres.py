@@ -127,6 +127,12 @@ def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int(lines[0]))
 
 
+def kill(server: psutil.Process) -> None:
+    """SIGKILL, and wait: until it is dead it answers, and may well be adopted."""
+    server.kill()
+    server.wait(60)
+
+
 def processes_of(data_dir: Path) -> list[psutil.Process]:
     """The server on this data and its guard.
 
@@ -417,7 +423,7 @@ def test_orphan_whose_guard_was_killed_too_is_replaced_with_its_data(
 def test_killed_server_is_started_again_by_its_owner(data_dir: Path) -> None:
     first = start(data_dir)
     remember(first.admin_url, "kept")
-    postmaster(data_dir).kill()
+    kill(postmaster(data_dir))
     with start(data_dir) as second:
         assert remembered(second.admin_url) == ["kept"]
         first.stop()
@@ -429,7 +435,7 @@ def test_killed_server_is_started_again_by_another_process(
 ) -> None:
     starter = starting(data_dir)
     remember(starter.admin_url(), "kept")
-    postmaster(data_dir).kill()
+    kill(postmaster(data_dir))
     with start(data_dir) as server:
         starter.kill()
         assert remembered(server.admin_url) == ["kept"]

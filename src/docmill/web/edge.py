@@ -36,7 +36,7 @@ class Edge:
         if self._is_open:
             self._hosts |= LOCAL_HOSTS
         rate = settings.requests_per_second
-        self._rate = RateLimit(rate, 2 * rate) if rate and not self._is_open else None
+        self._rate = RateLimit(rate, max(1.0, 2 * rate)) if rate and not self._is_open else None
         self._idle_seconds = settings.upload_idle_seconds
         self._uploads = AtOnce(settings.uploads_at_once)
 
