@@ -34,7 +34,7 @@ on conflict (owner_id, model_id, text_sha256) do nothing;
 
 -- prune_paid --
 -- Long enough for every retry; the vectors of documents that are there lie in `embeddings`.
-delete from paid_embeddings where (owner_id, model_id, text_sha256) in (
-  select owner_id, model_id, text_sha256 from paid_embeddings
+delete from paid_embeddings where ctid = any (array(
+  select ctid from paid_embeddings
   where created_at < now() - interval '2 days' order by created_at limit 1000
-  for update skip locked);
+  for update skip locked));

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from docmill.database import Row, Statements, Sync
 from docmill.errors import FAILURES, Failure, LeaseLost
+from docmill.lifecycle import PRIORITIES
 from docmill.model import Job
 from docmill.retry import RetryPolicy, counts_against, ends_the_job
 
@@ -23,6 +24,16 @@ STATEMENTS = Statements("job_queue")
 # What was begun is finished before new documents are begun: less is half-done at any moment, and
 # the first results come sooner. Added to the document's own priority.
 PRIORITY = {"parse": 0, "chunk": -1, "embed": -1}
+# Every stage with every priority that its jobs may have: where they are looked for. Others are refused
+# by the table (`known_lane`), for nobody would ever find them.
+_LANES = [
+    (stage, own + of_stage) for stage, of_stage in PRIORITY.items() for own in PRIORITIES.values()
+]
+LANES = {
+    "stages": [stage for stage, _ in _LANES],
+    "priorities": [priority for _, priority in _LANES],
+}
+NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +57,14 @@ class Claimant:
     lease_seconds: float
 
 
-def claim(connection: Sync, claimant: Claimant, slots: int, service: str = "") -> list[Job]:
+def claim(
+    connection: Sync, claimant: Claimant, slots: int, service: str = "", after: UUID = NOBODY
+) -> list[Job]:
     """Take up to `slots` due jobs; often none, and no embedding while that service is paused.
 
-    In a transaction of its own, where a stage is limited: the limit is a lock until its end.
+    Owners with equally much in work come in the order of their ids, from the one behind `after`; the
+    last job is of the one who came last. In a transaction of its own, where a stage is limited: the
+    limit is a lock until its end.
     """
     connection.execute(STATEMENTS.keep_to_limits)
     rows = connection.execute(
@@ -59,6 +74,8 @@ def claim(connection: Sync, claimant: Claimant, slots: int, service: str = "") -
             "lease": claimant.lease_seconds,
             "worker": claimant.worker,
             "service": service,
+            "after": after,
+            **LANES,
         },
     ).fetchall()
     return [_job(row) for row in rows]

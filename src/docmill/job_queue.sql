@@ -8,54 +8,82 @@ select pg_advisory_xact_lock(hashtext('docmill stage limits'))
 where exists (select from stage_limits where max_running is not null);
 
 -- claim_jobs --
--- Take as many due jobs as there are free slots, owner by owner: whoever has least in work comes
--- first, so one owner's ten thousand files do not make the next owner's one file wait. Within an
--- owner by priority, then by time, so retries go behind fresh work. The candidates are more than the
--- slots, because other workers lock some of them at the same moment.
+-- Take as many due jobs as there are free slots. Owners take turns: whoever has least in work comes
+-- first, and among those the next one behind whom this worker served last (`after`); so one owner's
+-- ten thousand files do not make the next owner's one file wait. Within an owner by priority, then by
+-- time, so retries go behind fresh work. The candidates are more than the slots, because other workers
+-- lock some of them at the same moment.
+--
+-- How much of the queue is read does not depend on how long it is. It is entered only by ranges of
+-- `jobs_per_owner` that hold nothing but due jobs (owner, lane, time), from owner to owner until
+-- enough of them have work. Nor does it depend on the planner knowing how long the queue is, which it
+-- does not after a burst: each step is a probe whose `limit` keeps it from becoming a join, and the
+-- lock goes by the primary key, for `status = c.status` is true of the same rows but fits no partial
+-- index.
 --
 -- The attempt is counted here and not at its end, so that a job that kills its worker runs out of
 -- attempts. The document is told in the same commit: it is being processed from the moment somebody
 -- holds its job.
-with recursive owners as (
-  (select owner_id from processing_jobs where status = 'queued' order by owner_id limit 1)
+with recursive open as materialized (
+  select stage, room from open_stages(%(service)s)
+), lanes as materialized (
+  select l.stage, l.priority, o.room
+  from unnest(%(stages)s::text[], %(priorities)s::smallint[]) as l (stage, priority)
+  join open o on o.stage = l.stage
+  where o.room is null or o.room > 0
+), walk as (
+  select %(after)s::uuid as owner_id, null::uuid as first, 0 as place, 0 as found, false as has_due
   union all
-  select (select j.owner_id from processing_jobs j
-          where j.status = 'queued' and j.owner_id > o.owner_id order by j.owner_id limit 1)
-  from owners o where o.owner_id is not null
-), stages as (
-  select stage, room from open_stages(%(service)s) where room is null or room > 0
-), in_work as (
+  select next.owner_id, coalesce(w.first, next.owner_id), w.place + 1, w.found + due.has::int, due.has
+  from walk w
+  cross join lateral (select coalesce(
+    (select owner_id from processing_jobs
+     where status = 'queued' and owner_id > w.owner_id order by owner_id limit 1),
+    (select owner_id from processing_jobs where status = 'queued' order by owner_id limit 1)
+  ) as owner_id limit 1) next
+  cross join lateral (select exists (
+    select from lanes l cross join lateral (
+      select from processing_jobs
+      where status = 'queued' and owner_id = next.owner_id
+        and stage = l.stage and priority = l.priority and run_at <= now()
+      limit 1) j) as has limit 1) due
+  where next.owner_id is not null and next.owner_id is distinct from w.first
+    and w.found < %(slots)s + 30
+), owners as materialized (
+  select owner_id, place from walk where has_due
+), in_work as materialized (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
-), candidates as (
-  select c.id, c.priority, c.run_at, s.stage, s.room,
-         coalesce(w.jobs, 0) + row_number() over (
+), candidates as materialized (
+  select c.id, c.status, c.priority, c.run_at, l.stage, l.room, o.place,
+         coalesce((select jobs from in_work where owner_id = o.owner_id), 0) + row_number() over (
            partition by o.owner_id order by c.priority, c.run_at, c.id) as turn
   from owners o
-  cross join stages s
-  left join in_work w on w.owner_id = o.owner_id
+  cross join lanes l
   cross join lateral (
-    select id, priority, run_at from processing_jobs
-    where status = 'queued' and owner_id = o.owner_id and stage = s.stage and run_at <= now()
-    order by priority, run_at, id
-    limit %(slots)s + 30) c
-  where o.owner_id is not null
-), in_turn as (
-  select id, priority, run_at, room, turn,
-         row_number() over (partition by stage order by turn, priority, run_at, id) as place
+    select id, status, priority, run_at from processing_jobs
+    where status = 'queued' and owner_id = o.owner_id
+      and stage = l.stage and priority = l.priority and run_at <= now()
+    order by run_at, id
+    limit %(slots)s + 30 / (select count(*) from owners)) c
+), in_turn as materialized (
+  select id, status, room, turn, place,
+         row_number() over (partition by stage order by turn, place) as nth_of_stage
   from candidates
 ), due as (
-  select j.id from processing_jobs j join in_turn c on c.id = j.id
-  where j.status = 'queued' and j.run_at <= now() and (c.room is null or c.place <= c.room)
-  order by c.turn, c.priority, c.run_at, c.id
+  select j.id, c.place
+  from (select * from in_turn where room is null or nth_of_stage <= room order by turn, place) c
+  cross join lateral (
+    select id from processing_jobs
+    where id = c.id and status = c.status and run_at <= now()
+    for no key update skip locked) j
   limit %(slots)s
-  for no key update of j skip locked
 ), taken as (
   update processing_jobs j
   set status = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),
       lease_until = now() + make_interval(secs => %(lease)s), worker = %(worker)s,
       started_at = coalesce(j.started_at, now())
   from due where j.id = due.id
-  returning j.*
+  returning j.*, due.place
 ), noted as (
   insert into job_attempts (owner_id, job_id, attempt, worker)
   select owner_id, id, attempt, worker from taken
@@ -76,7 +104,7 @@ select t.*, d.filename, d.file_id, f.size as file_size,
 from taken t
 join documents d on d.id = t.document_id
 join files f on f.id = d.file_id
-order by t.priority, t.run_at, t.id;
+order by t.place, t.priority, t.run_at, t.id;
 
 -- beat_jobs --
 -- Renew the leases of the jobs that a worker holds. A row that does not come back is lost (taken

@@ -15,26 +15,27 @@ update files set receiving_until = now() - interval '1 microsecond'
 where id in (select file_id from over) and receiving_until is not null;
 
 -- prune_parts --
--- In small batches: a file of gigabytes has thousands of parts.
-delete from file_parts where (file_id, position) in (
-  select p.file_id, p.position from file_parts p
-  where p.file_id in (select id from files where receiving_until < now()
-                      order by receiving_until limit 20)
-  limit 256 for update skip locked);
+-- In small batches: a file of gigabytes has thousands of parts. By ctid, as all that is pruned: the
+-- rows are locked, and there is no join that could read the whole table.
+delete from file_parts where ctid = any (array(
+  select p.ctid
+  from (select id from files where receiving_until < now() order by receiving_until limit 20) f
+  cross join lateral (
+    select ctid from file_parts where file_id = f.id limit 256 for update skip locked) p
+  limit 256));
 
 -- prune_files --
 -- The rows themselves, once none of their parts is left.
-delete from files where id in (
-  select f.id from files f
-  where f.receiving_until < now() and not exists (select from file_parts p where p.file_id = f.id)
-  order by f.receiving_until limit 20
-  for update skip locked);
+delete from files f where ctid = any (array(
+  select ctid from files where receiving_until < now() order by receiving_until limit 20
+  for update skip locked))
+and not exists (select from file_parts p where p.file_id = f.id);
 
 -- prune_requests --
 -- Answers are kept for a day; of requests that never ended nothing is worth keeping.
-delete from idempotent_requests where (owner_id, key) in (
-  select owner_id, key from idempotent_requests where until < now() order by until limit 100
-  for update skip locked);
+delete from idempotent_requests where ctid = any (array(
+  select ctid from idempotent_requests where until < now() order by until limit 100
+  for update skip locked));
 
 -- prune_sessions --
 -- Of browsers whose cookie is good no longer.

@@ -10,11 +10,14 @@ from uuid import UUID
 
 from docmill import progress
 from docmill.database import Async, Row, Statements
+from docmill.job_queue import LANES
 from docmill.lifecycle import ENDED, STAGES
 from docmill.progress import Count
 
 STATEMENTS = Statements("status")
 
+# Positions in line are counted as far as this; it stands for itself and all behind it.
+LINE_END = 1000
 # Below this much of the work nothing can be said about how long the rest takes.
 ETA_FROM_PERCENT = 1.0
 # (age of the document in seconds, when to ask again): quick at first, patient later.
@@ -24,7 +27,9 @@ ASK_AGAIN_LATER = 15
 
 async def read(connection: Async, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """The statuses of these documents, newest first; those that are not there are left out."""
-    cursor = await connection.execute(STATEMENTS.read_status, {"ids": list(ids)})
+    cursor = await connection.execute(
+        STATEMENTS.read_status, {"ids": list(ids), "line_end": LINE_END, **LANES}
+    )
     return [shown(row) for row in await cursor.fetchall()]
 
 

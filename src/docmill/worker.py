@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -81,6 +81,7 @@ class Worker:
         self._draining = threading.Event()
         self._tally = Tally()
         self._next_reaping = 0.0
+        self._served: UUID = uuid4()  # whose turn was the last; anybody's, to begin with
         self._idle = False
 
     def stop(self) -> None:
@@ -140,8 +141,11 @@ class Worker:
         if free <= 0:
             return 0
         with self._database.commit("claim") as connection:
-            jobs = job_queue.claim(connection, self._claimant, free, self._embedder.name)
+            jobs = job_queue.claim(
+                connection, self._claimant, free, self._embedder.name, self._served
+            )
         for job in jobs:
+            self._served = job.owner_id
             self._running.add(self._slots.submit(self._carry_through, job))
         self._tally.claimed += len(jobs)
         if jobs and self._idle:

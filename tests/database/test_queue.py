@@ -113,6 +113,56 @@ def test_owners_take_turns(admin: Sync, worker_connection: Sync) -> None:
         assert set(owners[turn : turn + 2]) == {OWNER, ANOTHER}
 
 
+def owners_in_order(number: int) -> list[UUID]:
+    return [UUID(int=(n << 80) + 1) for n in range(number)]
+
+
+def test_turns_go_on_behind_the_owner_who_was_served_last(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    a, b, c = owners_in_order(3)
+    for owner in (a, b, c):
+        for _ in range(2):
+            uploaded(admin, owner)
+    jobs = job_queue.claim(worker_connection, W1, 3, after=a)
+    assert [job.owner_id for job in jobs] == [b, c, a]
+    (job,) = job_queue.claim(worker_connection, W1, 1, after=b)
+    assert job.owner_id == c
+
+
+def test_whoever_has_least_in_work_comes_first_whose_turn_it_ever_is(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    a, b = owners_in_order(2)
+    for owner in (a, a, b):
+        uploaded(admin, owner)
+    assert [job.owner_id for job in job_queue.claim(worker_connection, W1, 1, after=b)] == [a]
+    assert [job.owner_id for job in job_queue.claim(worker_connection, W1, 1, after=b)] == [b]
+
+
+def test_no_owner_is_left_out_where_more_wait_than_one_claim_looks_at(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    waiting = owners_in_order(100)
+    for owner in waiting:
+        uploaded(admin, owner)
+    served: list[UUID] = []
+    while jobs := job_queue.claim(worker_connection, W1, 7, after=served[-1] if served else ANOTHER):
+        served += [job.owner_id for job in jobs]
+    assert served == waiting
+
+
+def test_owners_who_only_wait_for_a_later_try_keep_nobody_else_waiting(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    *later, last = owners_in_order(60)
+    for owner in later:
+        uploaded(admin, owner)
+    admin.execute("update processing_jobs set run_at = now() + interval '1 hour'")
+    uploaded(admin, last)
+    assert [job.owner_id for job in job_queue.claim(worker_connection, W1, 9)] == [last]
+
+
 def test_retries_go_behind_fresh_work(admin: Sync, worker_connection: Sync) -> None:
     first = uploaded(admin)
     job = claimed(worker_connection)
@@ -448,6 +498,7 @@ FALSE_ROWS = {
     "a file complete without a hash": "update files set sha256 = null",
     "a part above 1 MiB": "update file_parts set data = repeat('x', 1048577)::bytea",
     "another owner's part": f"update file_parts set owner_id = '{uuid4()}'",
+    "a job in a lane where nobody looks": "update processing_jobs set priority = 5",
     "another owner's job": f"update processing_jobs set owner_id = '{uuid4()}'",
 }
 

@@ -1,0 +1,175 @@
+"""A database that has been in use for long: a million ended jobs, and a burst that has just come.
+
+Made by a few statements, as no test could wait for the real work. The constraints of the tables are
+checked; foreign keys hold by construction. Nobody analyzes behind a test's back: what the planner
+knows is what the test lets it know.
+"""
+
+from hashlib import md5
+from uuid import UUID
+
+from docmill.database import Sync
+
+JOBS_PER_DOCUMENT = 10
+WAITING, RUNNING, LATER = 10_000, 200, 100
+
+
+def id_of(kind: str, n: int) -> UUID:
+    """The id of the n-th of its kind. Owner 0 has a third of everything, and the burst."""
+    return UUID(md5(f"{kind} {n}".encode(), usedforsecurity=False).hexdigest())
+
+
+def used_for_long(admin: Sync, jobs: int) -> None:
+    """Fill the tables with documents that have ended."""
+    admin.execute(PREPARE)
+    admin.execute(DOCUMENTS_MADE, {"documents": jobs // JOBS_PER_DOCUMENT})
+    admin.execute(ENDED_WORK)
+
+
+def burst(admin: Sync) -> None:
+    """Add what has just come: one owner's many files and a few of others, some of them in work."""
+    admin.execute(BURST_MADE, {"running": RUNNING, "waiting": WAITING, "later": LATER})
+    admin.execute(LIVE_WORK)
+
+
+PREPARE = """
+set session_replication_role = replica;
+set synchronous_commit = off;
+set maintenance_work_mem = '256MB';
+select set_config('search_path', 'docmill, extensions', false);
+
+create function pg_temp.id(kind text, n bigint) returns uuid language sql immutable
+  return md5(kind || ' ' || n)::uuid;
+
+do $$
+declare
+  name text;
+begin
+  for name in select relname from pg_class
+              where relkind = 'r' and relnamespace = 'docmill'::regnamespace loop
+    execute format('alter table %I set (autovacuum_enabled = off)', name);
+  end loop;
+end $$;
+"""
+
+DOCUMENTS_MADE = """
+create temporary table made as
+  select n, owner, pg_temp.id('owner', owner) as owner_id, pg_temp.id('document', n) as id,
+         pg_temp.id('file', n) as file_id,
+         case n %% 100 when 0 then 'failed' when 1 then 'cancelled' else 'completed' end as status
+  from generate_series(1, %(documents)s) n,
+       lateral (select case when n %% 3 = 0 then 0 else n %% 1000 end as owner) o
+"""
+
+ENDED_WORK = """
+insert into collections (id, owner_id, name)
+  select pg_temp.id('collection', n), pg_temp.id('owner', n), 'papers'
+  from generate_series(0, 999) n;
+
+insert into files (id, owner_id, sha256, size)
+  select file_id, owner_id, sha256(n::text::bytea), 5 from made;
+
+insert into file_parts (owner_id, file_id, position, data)
+  select owner_id, file_id, 0, 'hello' from made;
+
+insert into documents (id, owner_id, collection_id, file_id, filename, status, serving,
+    served_file_id, served_filename, pages_done, pages_total, chunks_done, chunks_total,
+    embedded_done, error, created_at, started_at, completed_at)
+  select id, owner_id, case when n % 2 = 0 then pg_temp.id('collection', owner) end,
+         file_id, 'a.pdf', status, case when whole then 1 end, case when whole then file_id end,
+         case when whole then 'a.pdf' end, 1, 1, 1, 1, case when whole then 1 else 0 end,
+         case when status = 'failed' then '{}'::jsonb end,
+         now() - interval '1 second' * (1000000 - n), now(), case when whole then now() end
+  from made, lateral (select status = 'completed' as whole) w;
+
+insert into processing_jobs (owner_id, document_id, generation, stage, part, status, priority,
+    attempt, max_attempts, done, total, error, started_at, finished_at, worker)
+  select owner_id, id, 1, stage, part, ended, case stage when 'parse' then 0 else -1 end,
+         1, 5, 1, 1, case when ended = 'failed' then '{}'::jsonb end, now(), now(), 'w' || n % 50
+  from made,
+       lateral (select 'parse' as stage, part from generate_series(0, 3) part
+                union all select 'chunk', 0
+                union all select 'embed', part from generate_series(0, 4) part) job,
+       lateral (select case when stage = 'embed' and part = 4 and status <> 'completed'
+                            then status else 'succeeded' end as ended) e;
+
+insert into job_attempts (owner_id, job_id, attempt, worker, ended_at, outcome, error)
+  select owner_id, id, 1, worker, now(), status, error from processing_jobs;
+
+insert into pages (owner_id, document_id, generation, number, text)
+  select owner_id, id, 1, 1, 'hello' from made;
+
+insert into chunks (owner_id, document_id, generation, ordinal, text, page_first, page_last,
+    char_start, char_end, words)
+  select owner_id, id, 1, 0, 'hello', 1, 1, 0, 5, ''::tsvector from made;
+
+insert into uploads (owner_id, length, received, said, metadata, document_id, outcome, expires_at)
+  select owner_id, 5, 5, '{}', '', id, 'accepted', now() + interval '1 day' from made where n % 5 = 0;
+
+insert into idempotent_requests (owner_id, key, until, fingerprint, status, answer)
+  select owner_id, n::text, now() + interval '1 day', sha256(''), 202, '{}' from made where n % 5 = 0;
+
+insert into paid_embeddings (owner_id, model_id, text_sha256, embedding)
+  select owner_id, 1, sha256(n::text::bytea), '[1,2,3]' from made where n % 5 = 0;
+
+-- What is to be pruned.
+insert into files (id, owner_id, receiving_until)
+  select pg_temp.id('cut off', n), owner_id, now() - interval '1 hour' from made where n <= 1000;
+insert into file_parts (owner_id, file_id, position, data)
+  select owner_id, pg_temp.id('cut off', n), position, 'hello'
+  from made, unnest('{0,5,10}'::int[]) position where n <= 1000;
+insert into uploads (owner_id, file_id, said, metadata, expires_at)
+  select owner_id, pg_temp.id('cut off', n), '{}', '', now() - interval '1 hour' from made where n <= 1000;
+insert into idempotent_requests (owner_id, key, until)
+  select owner_id, 'ended ' || n, now() - interval '1 hour' from made where n <= 1000;
+insert into paid_embeddings (owner_id, model_id, text_sha256, embedding, created_at)
+  select owner_id, 1, sha256('old ' || n::text::bytea), '[1,2,3]', now() - interval '3 days'
+  from made where n <= 2000;
+
+insert into embedding_models (name, dimensions) values ('small', 3);
+insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
+  select owner_id, made.id, 1, 0, m.id, '[1,2,3]' from made, embedding_models m where name = 'small';
+
+insert into workers (id, slots, session_pid, session_start)
+  select 'w' || n, 4, 0, now() from generate_series(0, 49) n;
+"""
+
+# Whose, and how it stands: the burst of owner 0, two documents each of thirty others, some that wait
+# for their next try, and what runs.
+BURST_MADE = """
+create temporary table come as
+  select n, owner, pg_temp.id('owner', owner) as owner_id, pg_temp.id('burst', n) as id, state
+  from (select n, 0 as owner, 'waiting' as state from generate_series(1, %(waiting)s) n
+        union all select 100000 + n, 1 + n %% 30, 'waiting' from generate_series(1, 60) n
+        union all select 200000 + n, 31, 'later' from generate_series(1, %(later)s) n
+        union all select 300000 + n, 1 + n %% 40, 'running' from generate_series(1, %(running)s) n) c
+"""
+
+LIVE_WORK = """
+insert into files (id, owner_id, sha256, size)
+  select pg_temp.id('burst file', n), owner_id, sha256('burst ' || n::text::bytea), 5 from come;
+
+insert into documents (id, owner_id, file_id, filename, status, stage, started_at)
+  select id, owner_id, pg_temp.id('burst file', n), 'b.pdf',
+         case when state = 'waiting' then 'queued' else 'processing' end,
+         case when state <> 'waiting' then 'parse' end, case when state <> 'waiting' then now() end
+  from come;
+
+insert into processing_jobs (owner_id, document_id, generation, stage, status, attempt, run_at,
+    max_attempts, lease_token, lease_until, worker, started_at)
+  select owner_id, id, 1, 'parse', case when runs then 'running' else 'queued' end,
+         case when state = 'waiting' then 0 else 1 end,
+         case when state = 'later' then now() + interval '1 hour' else now() end, 5,
+         case when runs then gen_random_uuid() end,
+         case when runs then now() + interval '1 hour' end,
+         case when runs then 'w' || n % 50 end, case when runs then now() end
+  from come, lateral (select state = 'running' as runs) r
+  order by n;
+
+insert into job_attempts (owner_id, job_id, attempt, worker, ended_at, outcome, error)
+  select owner_id, id, 1, coalesce(worker, 'w'),
+         case when status = 'queued' then now() end,
+         case when status = 'queued' then 'failed' end,
+         case when status = 'queued' then '{}'::jsonb end
+  from processing_jobs where status in ('queued', 'running') and attempt = 1;
+"""
