@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 SECONDS ?= 600
 EXAMPLES ?= 10000
+JOBS ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test orders storm hostile fuzz bench docs lock clean
+.PHONY: help demo serve check test orders storm hostile fuzz plans bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -38,6 +39,9 @@ storm: $(VENV)/installed-dev ## everything is killed at random while clients wor
 fuzz: $(VENV)/installed-dev ## properties of all input, on many more examples: EXAMPLES=10000
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz \
 		tests/unit/test_shallow_html.py tests/unit/test_chunk.py
+
+plans: $(VENV)/installed-dev ## what every statement reads of a database with so many jobs: JOBS=1000000
+	JOBS=$(JOBS) $(BIN)/pytest -s -q --timeout=0 tests/plans
 
 hostile: $(VENV)/installed-dev ## hostile files of every kind: how each ends, its time, its memory
 	cd tests && ../$(BIN)/python -m hostile $(FILES)

@@ -1,11 +1,14 @@
 -- What a document holds: its bytes, its pages, its passages, its history.
 
 -- find_file --
--- Of what is searched; while nothing is yet, of what was sent.
+-- Of what is searched; while nothing is yet, of what was sent. A `case` and no `coalesce`: row-level
+-- security takes that for something that might tell what it was given, and looks at all of an owner's
+-- files before it.
 select coalesce(d.served_filename, d.filename) as filename,
        case when d.serving is null then d.media_type else d.served_media_type end as media_type,
        f.id as file_id, f.size, f.sha256
-from documents d join files f on f.id = coalesce(d.served_file_id, d.file_id)
+from documents d
+join files f on f.id = case when d.serving is null then d.file_id else d.served_file_id end
 where d.id = %(document_id)s;
 
 -- find_details --

@@ -24,8 +24,8 @@ STATEMENTS = Statements("job_queue")
 # What was begun is finished before new documents are begun: less is half-done at any moment, and
 # the first results come sooner. Added to the document's own priority.
 PRIORITY = {"parse": 0, "chunk": -1, "embed": -1}
-# Every stage with every priority that its jobs may have: where they are looked for. Others are refused
-# by the table (`known_lane`), for nobody would ever find them.
+# Every stage with every priority that its jobs may have: where they are looked for. Others are
+# refused by the table (`known_lane`), for nobody would ever find them.
 _LANES = [
     (stage, own + of_stage) for stage, of_stage in PRIORITY.items() for own in PRIORITIES.values()
 ]
@@ -62,9 +62,9 @@ def claim(
 ) -> list[Job]:
     """Take up to `slots` due jobs; often none, and no embedding while that service is paused.
 
-    Owners with equally much in work come in the order of their ids, from the one behind `after`; the
-    last job is of the one who came last. In a transaction of its own, where a stage is limited: the
-    limit is a lock until its end.
+    Owners with equally much in work come in the order of their ids, from the one behind `after`;
+    the last job is of the one who came last. In a transaction of its own, where a stage is limited:
+    the limit is a lock until its end.
     """
     connection.execute(STATEMENTS.keep_to_limits)
     rows = connection.execute(

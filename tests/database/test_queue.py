@@ -147,7 +147,9 @@ def test_no_owner_is_left_out_where_more_wait_than_one_claim_looks_at(
     for owner in waiting:
         uploaded(admin, owner)
     served: list[UUID] = []
-    while jobs := job_queue.claim(worker_connection, W1, 7, after=served[-1] if served else ANOTHER):
+    while jobs := job_queue.claim(
+        worker_connection, W1, 7, after=served[-1] if served else ANOTHER
+    ):
         served += [job.owner_id for job in jobs]
     assert served == waiting
 

@@ -6,6 +6,7 @@ knows is what the test lets it know.
 """
 
 from hashlib import md5
+from typing import Any
 from uuid import UUID
 
 from docmill.database import Sync
@@ -30,6 +31,27 @@ def burst(admin: Sync) -> None:
     """Add what has just come: one owner's many files and a few of others, some of them in work."""
     admin.execute(BURST_MADE, {"running": RUNNING, "waiting": WAITING, "later": LATER})
     admin.execute(LIVE_WORK)
+
+
+def forget_statistics(admin: Sync) -> None:
+    """Leave the planner without any knowledge, as it is after a restore."""
+    admin.execute(FORGET)
+
+
+def churn(admin: Sync) -> None:
+    """Let 50,000 jobs of owner 0 come and end; their dead rows lie before all that wait."""
+    admin.execute("analyze")
+    admin.execute(CHURN)
+
+
+def subjects(admin: Sync) -> dict[str, dict[str, Any]]:
+    """What statements are asked for: documents with a job, a file and an upload in the middle."""
+    found = {row["subject"]: dict(row) for row in admin.execute(SUBJECTS).fetchall()}
+    for subject in found.values():
+        subject["ids"] = [subject["document_id"]]
+    running = found["running"]
+    running.update(ids=[running["id"]], tokens=[running["token"]])
+    return found
 
 
 PREPARE = """
@@ -104,10 +126,12 @@ insert into chunks (owner_id, document_id, generation, ordinal, text, page_first
   select owner_id, id, 1, 0, 'hello', 1, 1, 0, 5, ''::tsvector from made;
 
 insert into uploads (owner_id, length, received, said, metadata, document_id, outcome, expires_at)
-  select owner_id, 5, 5, '{}', '', id, 'accepted', now() + interval '1 day' from made where n % 5 = 0;
+  select owner_id, 5, 5, '{}', '', id, 'accepted', now() + interval '1 day'
+  from made where n % 5 = 0;
 
 insert into idempotent_requests (owner_id, key, until, fingerprint, status, answer)
-  select owner_id, n::text, now() + interval '1 day', sha256(''), 202, '{}' from made where n % 5 = 0;
+  select owner_id, n::text, now() + interval '1 day', sha256(''), 202, '{}'
+  from made where n % 5 = 0;
 
 insert into paid_embeddings (owner_id, model_id, text_sha256, embedding)
   select owner_id, 1, sha256(n::text::bytea), '[1,2,3]' from made where n % 5 = 0;
@@ -118,8 +142,10 @@ insert into files (id, owner_id, receiving_until)
 insert into file_parts (owner_id, file_id, position, data)
   select owner_id, pg_temp.id('cut off', n), position, 'hello'
   from made, unnest('{0,5,10}'::int[]) position where n <= 1000;
-insert into uploads (owner_id, file_id, said, metadata, expires_at)
-  select owner_id, pg_temp.id('cut off', n), '{}', '', now() - interval '1 hour' from made where n <= 1000;
+insert into uploads (id, owner_id, file_id, said, metadata, expires_at)
+  select pg_temp.id('upload', n), owner_id, pg_temp.id('cut off', n), '{}', '',
+         now() - interval '1 hour'
+  from made where n <= 1000;
 insert into idempotent_requests (owner_id, key, until)
   select owner_id, 'ended ' || n, now() - interval '1 hour' from made where n <= 1000;
 insert into paid_embeddings (owner_id, model_id, text_sha256, embedding, created_at)
@@ -128,21 +154,25 @@ insert into paid_embeddings (owner_id, model_id, text_sha256, embedding, created
 
 insert into embedding_models (name, dimensions) values ('small', 3);
 insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
-  select owner_id, made.id, 1, 0, m.id, '[1,2,3]' from made, embedding_models m where name = 'small';
+  select owner_id, made.id, 1, 0, m.id, '[1,2,3]'
+  from made, embedding_models m where name = 'small';
 
 insert into workers (id, slots, session_pid, session_start)
   select 'w' || n, 4, 0, now() from generate_series(0, 49) n;
 """
 
-# Whose, and how it stands: the burst of owner 0, two documents each of thirty others, some that wait
-# for their next try, and what runs.
+# Whose, and how it stands: the burst of owner 0, two documents each of thirty others, some that
+# wait for their next try, and what runs.
 BURST_MADE = """
 create temporary table come as
   select n, owner, pg_temp.id('owner', owner) as owner_id, pg_temp.id('burst', n) as id, state
   from (select n, 0 as owner, 'waiting' as state from generate_series(1, %(waiting)s) n
-        union all select 100000 + n, 1 + n %% 30, 'waiting' from generate_series(1, 60) n
-        union all select 200000 + n, 31, 'later' from generate_series(1, %(later)s) n
-        union all select 300000 + n, 1 + n %% 40, 'running' from generate_series(1, %(running)s) n) c
+        union all
+        select 100000 + n, 1 + n %% 30, 'waiting' from generate_series(1, 60) n
+        union all
+        select 200000 + n, 31, 'later' from generate_series(1, %(later)s) n
+        union all
+        select 300000 + n, 1 + n %% 40, 'running' from generate_series(1, %(running)s) n) c
 """
 
 LIVE_WORK = """
@@ -172,4 +202,44 @@ insert into job_attempts (owner_id, job_id, attempt, worker, ended_at, outcome, 
          case when status = 'queued' then 'failed' end,
          case when status = 'queued' then '{}'::jsonb end
   from processing_jobs where status in ('queued', 'running') and attempt = 1;
+"""
+
+FORGET = """
+delete from pg_statistic where starelid in (
+  select oid from pg_class where relnamespace = 'docmill'::regnamespace);
+update pg_class set reltuples = -1, relpages = 0, relallvisible = 0
+where relnamespace = 'docmill'::regnamespace and relkind = 'r';
+"""
+
+CHURN = """
+insert into processing_jobs (owner_id, document_id, generation, stage, run_at, max_attempts)
+  select pg_temp.id('owner', 0), pg_temp.id('churned', n), 1, 'parse', now() - interval '1 hour', 5
+  from generate_series(1, 50000) n;
+update processing_jobs
+  set status = 'running', attempt = 1, lease_token = gen_random_uuid(), lease_until = now(),
+      worker = 'w'
+  where status = 'queued' and run_at < now() - interval '30 minutes';
+update processing_jobs
+  set status = 'succeeded', done = 1, total = 1, finished_at = now(), lease_token = null,
+      lease_until = null
+  where worker = 'w' and status = 'running';
+"""
+
+# `bare` has no job of its generation yet; `whole` is in its last commit.
+SUBJECTS = """
+with made as (
+  select * from (values
+    ('ended', pg_temp.id('document', 3)), ('failed', pg_temp.id('document', 300)),
+    ('waiting', pg_temp.id('burst', 5000)), ('running', pg_temp.id('burst', 300001)),
+    ('whole', pg_temp.id('burst', 300002)), ('bare', pg_temp.id('burst', 300003))
+  ) as made (subject, document_id)
+)
+select m.subject, d.owner_id, d.id as document_id, d.file_id, j.id, j.attempt,
+       j.lease_token as token, d.generation + (m.subject = 'bare')::int as generation
+from made m
+join documents d on d.id = m.document_id
+cross join lateral (select * from processing_jobs where document_id = d.id order by id limit 1) j
+union all
+select 'received', owner_id, null, id, null, null, null, null
+from files where id = pg_temp.id('cut off', 5)
 """

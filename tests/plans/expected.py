@@ -1,0 +1,269 @@
+"""How many pages each statement may read, and what it is asked for where that is measured.
+
+Numbers of pages of tables and indexes, triggers and foreign keys included, of a database with a
+million jobs. They are no forecasts: about twice what was measured, and far below what the smallest
+table or the burst would cost if it was read through.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from conftest import MODEL
+from docmill import job_queue, listing
+from docmill.database import API_ROLE, WORKER_ROLE
+from docmill.status import LINE_END
+from plans.many_rows import id_of
+
+# Whoever runs the statements of a file.
+ROLES = {
+    "accepting": API_ROLE,
+    "changes": API_ROLE,
+    "contents": API_ROLE,
+    "control": API_ROLE,
+    "documents": WORKER_ROLE,
+    "embedding_service": WORKER_ROLE,
+    "idempotency": API_ROLE,
+    "job_queue": WORKER_ROLE,
+    "listing": API_ROLE,
+    "receiving": WORKER_ROLE,
+    "sampling": WORKER_ROLE,
+    "stage_limits": API_ROLE,
+    "status": API_ROLE,
+    "uploads": API_ROLE,
+    "workers": WORKER_ROLE,
+}
+# Files that are not measured here, and why.
+ELSEWHERE = {
+    "api_keys": "one row by its key, from tables that do not grow with the work",
+    "operations": "operators ask for sums over everything that is live",
+    "search": "its cost is that of the vectors and words; bench/search.py measures it",
+}
+# Statements whose cost grows with what they are asked for, and why that may be.
+GROWS = {
+    "accepting.used_bytes": "a sum over an owner's files, asked only where owners have a quota",
+    "job_queue.count_due": "a count of what is due, for the answer of a tick",
+    "listing.count_documents": "counts an owner's documents",
+    "listing.list_collections": "counts an owner's documents",
+    "sampling.sample": "a sum over what is live, once a minute on all machines together",
+}
+
+ERROR = Jsonb({"code": "INTERNAL"})
+# What every statement is told; psycopg takes from it what the statement names.
+ALWAYS: Mapping[str, Any] = {
+    **job_queue.LANES,
+    "after": id_of("owner", 7),
+    "base": 2.0,
+    "cap": 300.0,
+    "checkpoint": None,
+    "done": 1,
+    "error": ERROR,
+    "expired": False,
+    "lease": 60.0,
+    "line_end": LINE_END,
+    "max_attempts": 5,
+    "outcome": "succeeded",
+    "patience": 3600.0,
+    "priority": 0,
+    "retry_after": None,
+    "service": "",
+    "slots": 4,
+    "span": None,
+    "stage": "parse",
+    "total": None,
+    "worker": "w1",
+}
+HASH = bytes(32)
+LOST = (
+    b"update processing_jobs set lease_until = now() - interval '1 hour' where status = 'running'"
+)
+VECTOR = f"[{','.join(['0.1'] * MODEL.dimensions)}]"
+UPLOAD = {"id": id_of("upload", 5), "holder": id_of("holder", 5), "expiry": 3600.0}
+CHUNK = {"stage": "chunk", "priority": -1}
+KEY = {"key": "15", "token": id_of("token", 5)}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Pages at most, for one of `many_rows.SUBJECTS`, with what else the statement is told."""
+
+    pages: int
+    of: str = "ended"
+    told: Mapping[str, Any] = field(default_factory=dict)
+    behind: bytes = b""  # what was done before it, in the same transaction
+
+
+COSTS = {
+    "accepting.add_collection": Cost(100, told={"name": "new"}),
+    "accepting.add_document": Cost(
+        200,
+        told={
+            "collection_id": None,
+            "external_id": "a",
+            "filename": "a.pdf",
+            "metadata": Jsonb({}),
+        },
+    ),
+    "accepting.add_first_job": Cost(100, "bare"),
+    "accepting.begin_file": Cost(100),
+    "accepting.complete_file": Cost(100, "received", {"sha256": HASH, "size": 5}),
+    "accepting.find_collection": Cost(100, told={"name": "papers"}),
+    "accepting.find_content": Cost(100, told={"sha256": HASH}),
+    "accepting.find_existing": Cost(100, told={"collection_id": None, "external_id": None}),
+    "accepting.forget_file": Cost(200, "received"),
+    "accepting.keep_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
+    "accepting.replace_document": Cost(200, told={"filename": "b.pdf", "metadata": Jsonb({})}),
+    "changes.read_states": Cost(7500, told={"newest": 200, "in_work": 500, "known": []}),
+    "contents.find_details": Cost(50),
+    "contents.find_file": Cost(50),
+    "contents.list_chunks": Cost(50, told={"after": -1, "limit": 100}),
+    "contents.list_chunks_within": Cost(50, told={"char_start": 0, "char_end": 5}),
+    "contents.list_jobs": Cost(200),
+    "contents.list_pages": Cost(50, told={"after": 0, "limit": 100}),
+    "contents.read_bytes": Cost(50, told={"first": 0, "last": 5}),
+    "contents.read_leaf": Cost(50, told={"at": 0, "page": None, "size": 100}),
+    "contents.shown_generation": Cost(50),
+    "control.add_parse_job": Cost(100, "bare"),
+    "control.cancel_document": Cost(100, "waiting"),
+    "control.delete_document": Cost(1000),
+    "control.find_document": Cost(50),
+    "control.reprocess_document": Cost(100),
+    "control.retry_document": Cost(100, "failed"),
+    "documents.advance_document": Cost(
+        100,
+        "running",
+        {
+            "pages": 1,
+            "pages_total": 1,
+            "chunks": 0,
+            "chunks_total": None,
+            "embedded": 0,
+            "media_type": None,
+            "warnings": Jsonb([]),
+        },
+    ),
+    "documents.complete_document": Cost(100, "whole"),
+    "documents.drop_other_chunks": Cost(100, told={"generation": 2}),
+    "documents.drop_other_pages": Cost(100, told={"generation": 2}),
+    "documents.find_model": Cost(50, told={"name": "small"}),
+    "documents.free_file": Cost(100),
+    "documents.keep_chunks": Cost(
+        200,
+        "running",
+        {
+            "ordinals": [0],
+            "texts": ["hello"],
+            "page_firsts": [1],
+            "page_lasts": [1],
+            "char_starts": [0],
+            "char_ends": [5],
+            "headings": [Jsonb([])],
+            "words": ["'hello':1"],
+        },
+    ),
+    "documents.keep_embeddings": Cost(
+        200, told={"ordinals": [0], "vectors": [VECTOR], "model_id": 1}
+    ),
+    "documents.keep_pages": Cost(100, "running", {"numbers": [1], "texts": ["hello"]}),
+    "documents.lock_file": Cost(50),
+    "documents.read_chunks": Cost(50, told={"first": 0, "last": 100}),
+    "documents.read_file_parts": Cost(50, told={"position": 0}),
+    "documents.read_pages": Cost(50, told={"after": 0, "limit": 100}),
+    "embedding_service.find_paid": Cost(50, told={"model_id": 1, "hashes": [HASH]}),
+    "embedding_service.find_pause": Cost(50, told={"name": "service"}),
+    "embedding_service.heal": Cost(50, told={"name": "service"}),
+    "embedding_service.keep_paid": Cost(
+        100, told={"model_id": 1, "hashes": [HASH], "vectors": ["[1,2,3]"]}
+    ),
+    "embedding_service.pause": Cost(50, told={"name": "service"}),
+    "embedding_service.prune_paid": Cost(8000),
+    "idempotency.begin": Cost(100, told=KEY),
+    "idempotency.find": Cost(50, told=KEY),
+    "idempotency.finish": Cost(
+        100, told={**KEY, "fingerprint": HASH, "status": 202, "answer": Jsonb({}), "kept": 60.0}
+    ),
+    "idempotency.forget": Cost(50, told=KEY),
+    "idempotency.renew": Cost(50, told=KEY),
+    "job_queue.beat_jobs": Cost(100, "running"),
+    "job_queue.checkpoint_job": Cost(100, "running"),
+    "job_queue.claim_jobs": Cost(8000),
+    "job_queue.count_unfinished_parts": Cost(100),
+    "job_queue.end_attempt": Cost(100, "running", {"error": None}),
+    "job_queue.enqueue_jobs": Cost(
+        100, "bare", {**CHUNK, "parts": Jsonb([{"part": 1, "total": 1}])}
+    ),
+    "job_queue.enqueue_taken_job": Cost(200, "bare", CHUNK),
+    "job_queue.fail_document": Cost(100, "running"),
+    "job_queue.fail_job": Cost(100, "running"),
+    "job_queue.finish_job": Cost(100, "running"),
+    "job_queue.keep_to_limits": Cost(50),
+    "job_queue.list_jobs_lost_for_good": Cost(
+        3000, behind=LOST + b"; update processing_jobs set attempt = 9 where status = 'running'"
+    ),
+    "job_queue.lock_jobs": Cost(100),
+    "job_queue.postpone_job": Cost(200, "running"),
+    "job_queue.reap_jobs": Cost(20000, behind=LOST),
+    "job_queue.release_job": Cost(200, "running"),
+    "job_queue.requeue_ended_jobs": Cost(100, "failed"),
+    "job_queue.retry_job": Cost(200, "running"),
+    "job_queue.revoke_jobs": Cost(500, "running"),
+    "job_queue.units_done": Cost(100, "running"),
+    "job_queue.wake_workers": Cost(50),
+    "listing.list_documents": Cost(
+        200,
+        told={
+            "statuses": ["failed"],
+            "collection": None,
+            "text": None,
+            "pattern": None,
+            "place_id": None,
+            "place_key": None,
+            "limit": 51,
+        },
+    ),
+    "receiving.end_expired_uploads": Cost(2000),
+    "receiving.prune_files": Cost(1000),
+    "receiving.prune_parts": Cost(2000),
+    "receiving.prune_requests": Cost(1000),
+    "receiving.prune_sessions": Cost(50),
+    "sampling.prune": Cost(50),
+    "stage_limits.paused": Cost(50),
+    "status.read_status": Cost(5000, "waiting"),
+    "status.read_versions": Cost(50),
+    "uploads.add_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
+    "uploads.advance": Cost(100, "received", {**UPLOAD, "before": 0, "after": 5}),
+    "uploads.become_document": Cost(
+        100,
+        "received",
+        {**UPLOAD, "document_id": id_of("document", 5), "size": 5, "outcome": "accepted"},
+    ),
+    "uploads.create": Cost(
+        100,
+        "received",
+        {**UPLOAD, "length": 5, "said": Jsonb({}), "metadata": ""},
+    ),
+    "uploads.drop_unconfirmed": Cost(100, "received", {"received": 5}),
+    "uploads.end": Cost(100, "received", UPLOAD),
+    "uploads.find": Cost(50, "received", UPLOAD),
+    "uploads.hold_file": Cost(100, "received"),
+    "uploads.is_held": Cost(50, "received", {**UPLOAD, "before": 0}),
+    "uploads.leave": Cost(50, "received", UPLOAD),
+    "uploads.read_parts": Cost(50, told={"position": 0, "end": 5}),
+    "uploads.take": Cost(50, "received", {**UPLOAD, "length": None}),
+    "workers.gone": Cost(50, told={"id": "w1"}),
+    "workers.idle": Cost(50, told={"id": "w1", "idle": True}),
+    "workers.live": Cost(50),
+    "workers.notice_dead": Cost(1000, told={"silence": 2.0}),
+    "workers.prune": Cost(50),
+    "workers.seen": Cost(50, told={"id": "w1"}),
+}
+
+
+def text_of(statement: str, text: bytes) -> bytes:
+    """A statement as it is sent; lists are a template, here for the newest first."""
+    if statement != "listing.list_documents":
+        return text
+    key, kind = listing.KEYS["created_at"]
+    return text.decode().format(key=key, type=kind, beyond="<", direction="desc").encode()

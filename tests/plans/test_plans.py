@@ -1,0 +1,182 @@
+"""No statement reads more of the database because there is more in it, or because it has just come.
+
+The rows are there for real and each statement runs for real, by the role that runs it, in a
+transaction that is rolled back. What it read is asked of the server: the pages of all tables and
+indexes, also those that triggers, foreign keys and functions read, which no plan shows.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from conftest import MODEL
+from docmill import database, migrate
+from docmill.database import API_ROLE, WORKER_ROLE, Sync
+from plans import many_rows
+from plans.expected import ALWAYS, COSTS, ELSEWHERE, GROWS, ROLES, text_of
+
+# `make plans` takes a million.
+JOBS = int(os.environ.get("JOBS", "200000"))
+NAME = "docmill_plans"
+# Tables of fewer pages may be read through: that is the quickest way.
+SMALL = 64
+
+# What this session has read, as far as it has not told the statistics of all sessions yet.
+READ = """
+select coalesce(sum(pg_stat_get_xact_blocks_fetched(oid)), 0)::int as pages,
+       coalesce(sum(pg_stat_get_xact_numscans(oid)) filter (
+         where relkind = 'r' and pg_relation_size(oid) > %(small)s * 8192), 0)::int as read_through
+from pg_class
+where relnamespace = 'docmill'::regnamespace or relnamespace = 'pg_toast'::regnamespace
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Pages that were read, and how often a table was read through that is not small."""
+
+    pages: int
+    read_through: int
+
+    def __sub__(self, before: "Read") -> "Read":
+        return Read(self.pages - before.pages, self.read_through - before.read_through)
+
+
+def read_by(connection: Sync) -> Read:
+    row = connection.execute(READ, {"small": SMALL}).fetchone()
+    assert row is not None
+    return Read(**row)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The database, and a connection of each role to it."""
+
+    admin: Sync
+    roles: Mapping[str, Sync]
+    subjects: Mapping[str, Mapping[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def place(admin_url: str) -> Iterator[Place]:
+    """A database of its own, in use for long, to which many documents have just come."""
+    url = make_conninfo(admin_url, dbname=NAME)
+    with database.connect(admin_url, autocommit=True) as server:
+        server.execute(f"create database {NAME}".encode())
+        migrate.migrate(url, MODEL)
+        with _connected(url) as place:
+            yield place
+        server.execute(f"drop database {NAME}".encode())
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Place]:
+    addresses = database.addresses(url)
+    with (
+        database.connect(url, autocommit=True) as admin,
+        database.connect(addresses.api) as api,
+        database.connect(addresses.worker) as worker,
+    ):
+        many_rows.used_for_long(admin, JOBS)
+        admin.execute("analyze")
+        many_rows.burst(admin)
+        yield Place(admin, {API_ROLE: api, WORKER_ROLE: worker}, many_rows.subjects(admin))
+
+
+STATES = {
+    "not analyzed since the burst": lambda _: None,
+    "analyzed": lambda admin: admin.execute("analyze"),
+    "never analyzed": many_rows.forget_statistics,
+    "dead rows": many_rows.churn,
+}
+
+
+@pytest.fixture(scope="module", params=STATES)
+def known(request: pytest.FixtureRequest, place: Place) -> Place:
+    """The database, and what the planner knows of it."""
+    STATES[request.param](place.admin)
+    return place
+
+
+@contextmanager
+def rolled_back(place: Place, statement: str) -> Iterator[tuple[Sync, dict[str, Any]]]:
+    """A transaction as the statement's role has it, and what the statement is told."""
+    cost = COSTS[statement]
+    subject = place.subjects[cost.of]
+    connection = place.roles[ROLES[statement.partition(".")[0]]]
+    claims = json.dumps({"sub": str(subject["owner_id"])})
+    with connection.transaction(force_rollback=True):
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        if cost.behind:
+            connection.execute(cost.behind)
+        yield connection, {**ALWAYS, **subject, **cost.told}
+
+
+def statements() -> dict[str, bytes]:
+    """Every statement of docmill, by its file and name."""
+    found = {}
+    for file in files("docmill").iterdir():
+        stem, _, suffix = file.name.partition(".")
+        if suffix == "sql" and stem not in ELSEWHERE:
+            for name, text in database.Statements(stem)._statements.items():
+                found[f"{stem}.{name}"] = text_of(f"{stem}.{name}", text)
+    return found
+
+
+STATEMENTS = statements()
+
+
+def run(place: Place, statement: str) -> Read:
+    """Run the statement and take back what it did."""
+    with rolled_back(place, statement) as (connection, told):
+        before = read_by(connection)
+        connection.execute(STATEMENTS[statement], told)
+        return read_by(connection) - before
+
+
+def plan_of(place: Place, statement: str) -> str:
+    """The plan of the statement, for whoever has to mend it."""
+    with rolled_back(place, statement) as (connection, told):
+        explained = b"explain (analyze, buffers, timing off) " + STATEMENTS[statement]
+        rows = connection.execute(explained, told).fetchall()
+    return "\n".join(row["QUERY PLAN"] for row in rows)
+
+
+def test_every_statement_says_what_it_may_cost() -> None:
+    assert sorted(STATEMENTS) == sorted({**COSTS, **GROWS})
+    assert not set(COSTS) & set(GROWS)
+
+
+@pytest.mark.parametrize("statement", COSTS)
+def test_statement_reads_no_more_than_it_may(known: Place, statement: str) -> None:
+    run(known, statement)  # whoever comes first tidies up behind others
+    read = run(known, statement)
+    print(f"\n{read.pages:6} of {COSTS[statement].pages:6}  {statement}", end="")
+    assert read.pages <= COSTS[statement].pages, plan_of(known, statement)
+    assert not read.read_through, plan_of(known, statement)
+
+
+def test_what_is_measured_is_found(place: Place) -> None:
+    """A statement that finds nothing would read nothing: the subjects are there."""
+    for name, subject in place.subjects.items():
+        assert subject["document_id"] or subject["file_id"], name
+    with rolled_back(place, "job_queue.claim_jobs") as (connection, told):
+        claimed = connection.execute(STATEMENTS["job_queue.claim_jobs"], told).fetchall()
+    assert len(claimed) == ALWAYS["slots"]
+
+
+def test_reading_a_table_through_would_be_seen(place: Place) -> None:
+    connection = place.roles[WORKER_ROLE]
+    with connection.transaction(force_rollback=True):
+        before = read_by(connection)
+        connection.execute("select from processing_jobs where done + 1 > 5")
+        read = read_by(connection) - before
+    assert read.read_through == 1
+    assert read.pages > JOBS / 100
