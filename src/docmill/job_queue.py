@@ -24,14 +24,14 @@ STATEMENTS = Statements("job_queue")
 # What was begun is finished before new documents are begun: less is half-done at any moment, and
 # the first results come sooner. Added to the document's own priority.
 PRIORITY = {"parse": 0, "chunk": -1, "embed": -1}
-# Every stage with every priority that its jobs may have: where they are looked for. Others are
-# refused by the table (`known_lane`), for nobody would ever find them.
-_LANES = [
+# Every stage with every priority that its jobs may have: the lines in which an owner's jobs stand.
+# Others are refused by the table (`known_line`).
+_LINES = [
     (stage, own + of_stage) for stage, of_stage in PRIORITY.items() for own in PRIORITIES.values()
 ]
-LANES = {
-    "stages": [stage for stage, _ in _LANES],
-    "priorities": [priority for _, priority in _LANES],
+LINES = {
+    "stages": [stage for stage, _ in _LINES],
+    "priorities": [priority for _, priority in _LINES],
 }
 NOBODY = UUID(int=0)
 
@@ -75,7 +75,6 @@ def claim(
             "worker": claimant.worker,
             "service": service,
             "after": after,
-            **LANES,
         },
     ).fetchall()
     return [_job(row) for row in rows]

@@ -14,57 +14,64 @@ where exists (select from stage_limits where max_running is not null);
 -- time, so retries go behind fresh work. The candidates are more than the slots, because other workers
 -- lock some of them at the same moment.
 --
--- How much of the queue is read does not depend on how long it is. It is entered only by ranges of
--- `jobs_per_owner` that hold nothing but due jobs (owner, lane, time), from owner to owner until
--- enough of them have work. Nor does it depend on the planner knowing how long the queue is, which it
--- does not after a burst: each step is a probe whose `limit` keeps it from becoming a join, and the
--- lock goes by the primary key, for `status = c.status` is true of the same rows but fits no partial
--- index.
+-- How much of the queue is read does not depend on how long it is. It is walked from line to line (the
+-- jobs of one owner, stage and priority, in an index by time) until enough owners have one whose first
+-- job is due, and of those lines only due jobs are read. Nor does it depend on the planner knowing how
+-- long the queue is, which it does not after a burst: each step is a probe whose `limit` keeps it from
+-- becoming a join, and the lock goes by the primary key, for `status = c.status` is true of the same
+-- rows but fits no partial index.
 --
 -- The attempt is counted here and not at its end, so that a job that kills its worker runs out of
 -- attempts. The document is told in the same commit: it is being processed from the moment somebody
 -- holds its job.
 with recursive open as materialized (
-  select stage, room from open_stages(%(service)s)
-), lanes as materialized (
-  select l.stage, l.priority, o.room
-  from unnest(%(stages)s::text[], %(priorities)s::smallint[]) as l (stage, priority)
-  join open o on o.stage = l.stage
-  where o.room is null or o.room > 0
+  select stage, room from open_stages(%(service)s) where room is null or room > 0
 ), walk as (
-  select %(after)s::uuid as owner_id, null::uuid as first, 0 as place, 0 as found, false as has_due
+  -- Behind all lines of `after` it begins; behind the last owner it goes round to the first.
+  select %(after)s::uuid as owner_id, 'zzz'::text as stage, 0::smallint as priority,
+         false as is_due, false as owner_has_due, 0 as owners_with_due, 0 as place, false as round
   union all
-  select next.owner_id, coalesce(w.first, next.owner_id), w.place + 1, w.found + due.has::int, due.has
+  select next.owner_id, next.stage, next.priority, line.is_due,
+         line.is_due or line.same_owner and w.owner_has_due,
+         w.owners_with_due + (line.is_due and not (line.same_owner and w.owner_has_due))::int,
+         w.place + 1, next.round
   from walk w
-  cross join lateral (select coalesce(
-    (select owner_id from processing_jobs
-     where status = 'queued' and owner_id > w.owner_id order by owner_id limit 1),
-    (select owner_id from processing_jobs where status = 'queued' order by owner_id limit 1)
-  ) as owner_id limit 1) next
-  cross join lateral (select exists (
-    select from lanes l cross join lateral (
-      select from processing_jobs
-      where status = 'queued' and owner_id = next.owner_id
-        and stage = l.stage and priority = l.priority and run_at <= now()
-      limit 1) j) as has limit 1) due
-  where next.owner_id is not null and next.owner_id is distinct from w.first
-    and w.found < %(slots)s + 30
-), owners as materialized (
-  select owner_id, place from walk where has_due
+  cross join lateral (
+    select owner_id, stage, priority, run_at, round
+    from (
+      (select owner_id, stage, priority, run_at, w.round from processing_jobs
+       where status = 'queued'
+         and (owner_id, stage, priority) > (w.owner_id, w.stage, w.priority)
+       order by owner_id, stage, priority, run_at limit 1)
+      union all
+      (select owner_id, stage, priority, run_at, true from processing_jobs
+       where status = 'queued' and not w.round
+       order by owner_id, stage, priority, run_at limit 1)
+    ) either
+    order by round limit 1) next
+  cross join lateral (
+    select next.owner_id = w.owner_id as same_owner,
+           next.run_at <= now() and exists (select from open where stage = next.stage) as is_due
+  ) line
+  where (not next.round or next.owner_id <= %(after)s)
+    and (w.owners_with_due < %(slots)s + 30 or line.same_owner)
+), lines as materialized (
+  select owner_id, stage, priority, min(place) over (partition by owner_id) as place
+  from walk where is_due
 ), in_work as materialized (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
 ), candidates as materialized (
-  select c.id, c.status, c.priority, c.run_at, l.stage, l.room, o.place,
-         coalesce((select jobs from in_work where owner_id = o.owner_id), 0) + row_number() over (
-           partition by o.owner_id order by c.priority, c.run_at, c.id) as turn
-  from owners o
-  cross join lanes l
+  select c.id, c.status, c.priority, c.run_at, l.stage, o.room, l.place,
+         coalesce((select jobs from in_work where owner_id = l.owner_id), 0) + row_number() over (
+           partition by l.owner_id order by c.priority, c.run_at, c.id) as turn
+  from lines l
+  join open o on o.stage = l.stage
   cross join lateral (
     select id, status, priority, run_at from processing_jobs
-    where status = 'queued' and owner_id = o.owner_id
+    where status = 'queued' and owner_id = l.owner_id
       and stage = l.stage and priority = l.priority and run_at <= now()
     order by run_at, id
-    limit %(slots)s + 30 / (select count(*) from owners)) c
+    limit %(slots)s + 30 / (select count(distinct owner_id) from lines)) c
 ), in_turn as materialized (
   select id, status, room, turn, place,
          row_number() over (partition by stage order by turn, place) as nth_of_stage

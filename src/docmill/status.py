@@ -10,7 +10,7 @@ from uuid import UUID
 
 from docmill import progress
 from docmill.database import Async, Row, Statements
-from docmill.job_queue import LANES
+from docmill.job_queue import LINES
 from docmill.lifecycle import ENDED, STAGES
 from docmill.progress import Count
 
@@ -28,7 +28,7 @@ ASK_AGAIN_LATER = 15
 async def read(connection: Async, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """The statuses of these documents, newest first; those that are not there are left out."""
     cursor = await connection.execute(
-        STATEMENTS.read_status, {"ids": list(ids), "line_end": LINE_END, **LANES}
+        STATEMENTS.read_status, {"ids": list(ids), "line_end": LINE_END, **LINES}
     )
     return [shown(row) for row in await cursor.fetchall()]
 

@@ -147,10 +147,10 @@ def test_no_owner_is_left_out_where_more_wait_than_one_claim_looks_at(
     for owner in waiting:
         uploaded(admin, owner)
     served: list[UUID] = []
-    while jobs := job_queue.claim(
-        worker_connection, W1, 7, after=served[-1] if served else ANOTHER
-    ):
+    last = job_queue.NOBODY
+    while jobs := job_queue.claim(worker_connection, W1, 7, after=last):
         served += [job.owner_id for job in jobs]
+        last = served[-1]
     assert served == waiting
 
 
@@ -163,6 +163,30 @@ def test_owners_who_only_wait_for_a_later_try_keep_nobody_else_waiting(
     admin.execute("update processing_jobs set run_at = now() + interval '1 hour'")
     uploaded(admin, last)
     assert [job.owner_id for job in job_queue.claim(worker_connection, W1, 9)] == [last]
+
+
+@pytest.mark.parametrize("begin", range(6))
+@pytest.mark.parametrize("slots", [1, 4])
+def test_nothing_due_is_missed_and_nothing_else_is_taken_wherever_the_turns_begin(
+    admin: Sync, worker_connection: Sync, begin: int, slots: int
+) -> None:
+    """Owners with no line that is due, with one, and with several."""
+    owners = owners_in_order(6)
+    for number, owner in enumerate(owners[1:]):
+        for priority in ("high", "normal", "low")[: number % 3 + 1]:
+            uploaded(admin, owner, priority=priority)
+    admin.execute(
+        "update processing_jobs set run_at = now() + interval '1 hour' where owner_id = any(%s)"
+        " and (priority = 0 or owner_id = %s)",
+        [owners[2:], owners[3]],
+    )
+    due = admin.execute("select id from processing_jobs where run_at <= now()").fetchall()
+    taken: list[int] = []
+    last = owners[begin]
+    while jobs := job_queue.claim(worker_connection, W1, slots, after=last):
+        taken += [job.id for job in jobs]
+        last = jobs[-1].owner_id
+    assert sorted(taken) == sorted(row["id"] for row in due)
 
 
 def test_retries_go_behind_fresh_work(admin: Sync, worker_connection: Sync) -> None:
@@ -500,7 +524,7 @@ FALSE_ROWS = {
     "a file complete without a hash": "update files set sha256 = null",
     "a part above 1 MiB": "update file_parts set data = repeat('x', 1048577)::bytea",
     "another owner's part": f"update file_parts set owner_id = '{uuid4()}'",
-    "a job in a lane where nobody looks": "update processing_jobs set priority = 5",
+    "a job in a line that there is not": "update processing_jobs set priority = 5",
     "another owner's job": f"update processing_jobs set owner_id = '{uuid4()}'",
 }
 

@@ -53,7 +53,7 @@ GROWS = {
 ERROR = Jsonb({"code": "INTERNAL"})
 # What every statement is told; psycopg takes from it what the statement names.
 ALWAYS: Mapping[str, Any] = {
-    **job_queue.LANES,
+    **job_queue.LINES,
     "after": id_of("owner", 7),
     "base": 2.0,
     "cap": 300.0,
@@ -115,7 +115,7 @@ COSTS = {
     "accepting.forget_file": Cost(200, "received"),
     "accepting.keep_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
     "accepting.replace_document": Cost(200, told={"filename": "b.pdf", "metadata": Jsonb({})}),
-    "changes.read_states": Cost(7500, told={"newest": 200, "in_work": 500, "known": []}),
+    "changes.read_states": Cost(5000, told={"newest": 200, "in_work": 500, "known": []}),
     "contents.find_details": Cost(50),
     "contents.find_file": Cost(50),
     "contents.list_chunks": Cost(50, told={"after": -1, "limit": 100}),
@@ -188,7 +188,7 @@ COSTS = {
     "idempotency.renew": Cost(50, told=KEY),
     "job_queue.beat_jobs": Cost(100, "running"),
     "job_queue.checkpoint_job": Cost(100, "running"),
-    "job_queue.claim_jobs": Cost(8000),
+    "job_queue.claim_jobs": Cost(4000),
     "job_queue.count_unfinished_parts": Cost(100),
     "job_queue.end_attempt": Cost(100, "running", {"error": None}),
     "job_queue.enqueue_jobs": Cost(
@@ -212,7 +212,7 @@ COSTS = {
     "job_queue.units_done": Cost(100, "running"),
     "job_queue.wake_workers": Cost(50),
     "listing.list_documents": Cost(
-        200,
+        1000,
         told={
             "statuses": ["failed"],
             "collection": None,
@@ -230,7 +230,7 @@ COSTS = {
     "receiving.prune_sessions": Cost(50),
     "sampling.prune": Cost(50),
     "stage_limits.paused": Cost(50),
-    "status.read_status": Cost(5000, "waiting"),
+    "status.read_status": Cost(2000, "waiting"),
     "status.read_versions": Cost(50),
     "uploads.add_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
     "uploads.advance": Cost(100, "received", {**UPLOAD, "before": 0, "after": 5}),

@@ -225,6 +225,14 @@ update processing_jobs
   where worker = 'w' and status = 'running';
 """
 
+# How many owners, how many jobs of each, and when they are due.
+MORE_WAIT = """
+insert into processing_jobs (owner_id, document_id, generation, stage, run_at, max_attempts)
+  select pg_temp.id('new owner', owner), pg_temp.id('new ' || owner, n), 1, 'parse',
+         now() + %(due_in)s::interval, 5
+  from generate_series(1, %(owners)s) owner, generate_series(1, %(jobs)s) n
+"""
+
 # `bare` has no job of its generation yet; `whole` is in its last commit.
 SUBJECTS = """
 with made as (

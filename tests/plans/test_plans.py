@@ -7,7 +7,7 @@ indexes, also those that triggers, foreign keys and functions read, which no pla
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -161,6 +161,43 @@ def test_statement_reads_no_more_than_it_may(known: Place, statement: str) -> No
     print(f"\n{read.pages:6} of {COSTS[statement].pages:6}  {statement}", end="")
     assert read.pages <= COSTS[statement].pages, plan_of(known, statement)
     assert not read.read_through, plan_of(known, statement)
+
+
+@pytest.mark.parametrize(("owners", "jobs"), [(10_000, 1), (1, 100_000)])
+def test_claim_reads_no_more_for_many_owners_or_one_long_line(
+    place: Place, owners: int, jobs: int
+) -> None:
+    with more_waiting(place, owners, jobs, due_in="-1 second") as claim:
+        claim()
+        assert claim() <= COSTS["job_queue.claim_jobs"].pages
+
+
+def test_claim_reads_little_of_each_owner_who_only_waits_for_a_later_try(place: Place) -> None:
+    with more_waiting(place, 10_000, 2, due_in="1 hour") as claim:
+        claim()
+        assert claim() <= 15 * 10_000
+
+
+@contextmanager
+def more_waiting(
+    place: Place, owners: int, jobs: int, *, due_in: str
+) -> Iterator[Callable[[], int]]:
+    """Let so many more owners wait with so many jobs each; a claim that says what it read."""
+    more = {"owners": owners, "jobs": jobs, "due_in": due_in}
+    told = {**ALWAYS, "after": many_rows.id_of("owner", 0)}
+
+    def claim() -> int:
+        before = read_by(place.admin)
+        place.admin.execute(STATEMENTS["job_queue.claim_jobs"], told)
+        read = read_by(place.admin) - before
+        print(f"\n{read.pages:6} for a claim beside {more}", end="")
+        assert not read.read_through
+        return read.pages
+
+    with place.admin.transaction(force_rollback=True):
+        place.admin.execute(many_rows.MORE_WAIT, more)
+        place.admin.execute(f"set local role {WORKER_ROLE}".encode())
+        yield claim
 
 
 def test_what_is_measured_is_found(place: Place) -> None:

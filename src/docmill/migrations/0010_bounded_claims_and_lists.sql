@@ -3,8 +3,8 @@
 -- the whole queue for each owner and each candidate, and took minutes.
 drop index jobs_to_claim;
 
--- Claims look for these, lane by lane; a job of any other would wait for ever.
-alter table processing_jobs add constraint known_lane check (
+-- Positions are counted line by line, and these are the lines that there are.
+alter table processing_jobs add constraint known_line check (
   stage = 'parse' and priority in (-10, 0, 10) or stage <> 'parse' and priority in (-11, -1, 9));
 
 -- The key that attempts refer to begins with the job. One that begins with the owner is an index of
