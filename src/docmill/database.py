@@ -115,6 +115,11 @@ def connect(address: str, *, autocommit: bool = False) -> Sync:
     )
 
 
+# The server ended the session of a process that stood still in mid-transaction. psycopg files that
+# under internal errors; for us the connection was lost, and nothing is wrong with the work.
+TOO_SLOW = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+
+
 class WorkerDatabase:
     """The workers' pool: every owner's rows, by the role `docmill_worker`.
 
@@ -169,6 +174,8 @@ class WorkerDatabase:
             except psycopg.OperationalError:
                 self._away = connection.broken
                 raise
+            except TOO_SLOW as error:
+                raise psycopg.OperationalError(str(error)) from error
             self._away = False
 
     def _note_away(self, _: ConnectionPool[Sync]) -> None:
@@ -241,6 +248,8 @@ class ApiDatabase:
             except psycopg.OperationalError:
                 self._away = connection.broken
                 raise
+            except TOO_SLOW as error:
+                raise psycopg.OperationalError(str(error)) from error
             self._away = False
 
     def _note_away(self, _: AsyncConnectionPool[Async]) -> None:

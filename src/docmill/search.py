@@ -63,7 +63,7 @@ async def search(connection: Async, model: Model, query: Query) -> list[dict[str
     """The best passages for a query, best first, in the shape of the contract's hits."""
     by_vector = await _nearest(connection, model, query) if query.mode != "text" else {}
     by_words, in_a_row = await _matching(connection, query) if query.mode != "vector" else ({}, [])
-    ranked = fuse([list(by_vector), list(by_words), in_a_row])[: query.limit]
+    ranked = fuse([list(by_words), list(by_vector), in_a_row])[: query.limit]
     passages = await _read_passages(connection, [key for key, _ in ranked])
     return [
         {
