@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import made_files  # noqa: E402 - beside the tests, which this is not one of
 from docmill import database, embedded_postgres  # noqa: E402
+from guarded import guarded_docmill  # noqa: E402
 from running import Docmill, until  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
@@ -81,6 +82,8 @@ def main() -> None:
         if not names or "first-visit" in names:
             for scheme in ("light", "dark"):
                 take(browser, docmill, Shot("first-visit", "/", "#sample", scheme, DESK))
+        if not names or "sign-in" in names:
+            take_sign_in(browser, docmill)
         ids = fill(docmill)
         with docmill.frozen_workers():
             for shot in shots(ids):
@@ -162,15 +165,19 @@ def make_up_the_past(docmill: Docmill) -> None:
         for ago in range(1, 60)
         for depths in [[of(ago) for of in PAST.values()]]
     ]
-    data_dir = Path(docmill.started.process.args[-1])  # type: ignore[arg-type, index]
-    server = embedded_postgres.start(data_dir)  # finds it running
-    with database.connect(server.admin_url, autocommit=True) as admin:
+    with database.connect(admin_url(docmill), autocommit=True) as admin:
         admin.cursor().executemany(
             "insert into docmill.queue_samples (at, subject, waiting, running, oldest_seconds,"
             " finished, failed) values (date_trunc('minute', now()) - %s * interval '1 minute',"
             " %s, %s, %s, %s, %s, %s) on conflict do nothing",
             rows,
         )
+
+
+def admin_url(docmill: Docmill) -> str:
+    """The address of its database, for a superuser."""
+    data_dir = Path(docmill.started.process.args[-1])  # type: ignore[arg-type, index]
+    return embedded_postgres.start(data_dir).admin_url  # finds it running
 
 
 def shots(ids: dict[str, str]) -> Iterator[Shot]:
@@ -214,6 +221,13 @@ def take(browser: Browser, docmill: Docmill, shot: Shot) -> None:
 def save(page: Page, shot: Shot) -> None:
     page.screenshot(path=shot.file)
     print(json.dumps({shot.file.name: shot.file.stat().st_size}))
+
+
+def take_sign_in(browser: Browser, docmill: Docmill) -> None:
+    """What somebody sees who has to show a key first."""
+    with guarded_docmill(admin_url(docmill)) as guarded:
+        for scheme, size in (("light", DESK), ("dark", DESK), ("light", PHONE)):
+            take(browser, guarded.docmill, Shot("sign-in", "/", "sign-in", scheme, size))
 
 
 def take_uploads(browser: Browser, docmill: Docmill) -> None:

@@ -11,9 +11,11 @@ LOCAL_OWNER = UUID("00000000-0000-4000-8000-000000000001")
 OWNERS = UUID("6f1d3f1e-5b0e-4d0c-9a0b-2f8d1c3a7e55")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# What a page needs before anybody has shown a key, and what watches the process.
-PUBLIC_PATHS = frozenset({"/", "/operator", "/healthz", "/readyz", "/session"})
-PUBLIC_PREFIXES = ("/page/",)
+# Where one shows a key, and what watches the process.
+PUBLIC_PATHS = frozenset({"/session", "/healthz", "/readyz"})
+# The page's views, the same for everybody, and its files: they hold nothing of anybody's.
+VIEWS = frozenset({"/", "/search", "/operator"})
+VIEW_PREFIXES = ("/view/", "/page/")
 UPLOADING_POSTS = frozenset({"/documents", "/upload-document-backend", "/uploads"})
 # Reading by POST: the question is too long for a query string.
 READING_POSTS = frozenset({"/search"})
@@ -42,7 +44,7 @@ def owner_of(name: str) -> UUID:
 
 def scope_needed(method: str, path: str) -> str | None:
     """The scope that a request needs; None where anybody may ask."""
-    if path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
+    if path in PUBLIC_PATHS or (method in SAFE_METHODS and is_of_page(path)):
         return None
     if path.startswith("/internal/"):
         return "tick"
@@ -51,6 +53,11 @@ def scope_needed(method: str, path: str) -> str | None:
     if method in SAFE_METHODS and not path.startswith("/uploads"):
         return "read"
     return "read" if path in READING_POSTS else "upload"
+
+
+def is_of_page(path: str) -> bool:
+    """Whether there is a view or a file of the page."""
+    return path in VIEWS or path.startswith(VIEW_PREFIXES)
 
 
 def carries_file(method: str, path: str) -> bool:

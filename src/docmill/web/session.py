@@ -69,6 +69,7 @@ async def close_session(request: Request, service: TheService) -> Response:
 def _answer(identity: Identity | None, kinds: tuple[str, ...]) -> JSONResponse:
     body = {
         "authenticated": identity is not None,
+        "owner": str(identity.owner) if identity else None,
         "name": identity.name if identity else None,
         "scopes": sorted(identity.scopes) if identity else [],
         "ways": list(kinds),

@@ -1,6 +1,6 @@
 /** Calls to the server. What it refuses becomes `Refused`, what does not reach it `Unreachable`. */
 
-/** @import {Collection, Details, DocumentPage, Filter, Hit, Job, Leaf, Limits, Status} from "./types.js" */
+/** @import {Collection, Details, DocumentPage, Filter, Hit, Job, Leaf, Limits, Status, Who} from "./types.js" */
 
 import { t, has, bytes } from "./language.js";
 
@@ -15,6 +15,14 @@ export class Unreachable extends Error {
   /** What a person should read. */
   get sentence() {
     return t("problems.UNREACHABLE");
+  }
+}
+
+/** The server does not know who asks. That passes, too: somebody signs in. */
+export class SignedOut extends Unreachable {
+  /** What a person should read. @override */
+  get sentence() {
+    return t("problems.NOT_AUTHENTICATED");
   }
 }
 
@@ -41,6 +49,7 @@ export function sentence(error) {
 
 /**
  * What an answer that is no success means: problem+json, or something between us and the server.
+ * That nobody is signed in is told to whoever listens for it.
  *
  * @param {number} status @param {string} body @param {string | null} [retryAfter]
  * @returns {Refused | Unreachable}
@@ -53,9 +62,18 @@ export function refusal(status, body, retryAfter) {
     problem = null;
   }
   const isOurs = problem && typeof problem.code === "string";
+  if (isOurs && problem.code === "NOT_AUTHENTICATED") {
+    tellSignedOut();
+    return new SignedOut();
+  }
   if (!isOurs || (status >= 500 && status !== 507)) return new Unreachable(Number(retryAfter) || undefined);
   return new Refused(problem.code, String(problem.detail), problem);
 }
+
+let tellSignedOut = () => {};
+
+/** @param {() => void} listener called when the server does not know, or no longer, who asks */
+export const onSignedOut = (listener) => { tellSignedOut = listener; };
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} */
 async function send(path, options) {
@@ -144,6 +162,16 @@ export const forgetTags = () => tags.clear();
  */
 export const statuses = (ids, filter) =>
   `/documents?ids=${ids.join(",")}${filter ? `&${query({ summary: true, q: filter.q, collection: filter.collection })}` : ""}`;
+
+// who asks --------------------------------------------------------------------------------
+
+/** @param {AbortSignal} signal @returns {Promise<Who>} */
+export const readSession = (signal) => read("/session", { signal });
+
+/** @param {string} key a key or a token @returns {Promise<Who>} */
+export const openSession = (key) => read("/session", posted({ key }));
+
+export const closeSession = () => send("/session", { method: "DELETE" });
 
 // documents -------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 /** @import {Status} from "./types.js" */
 
 import { now } from "./api.js";
+import { allowed } from "./document-wishes.js";
 import { element, say } from "./element.js";
 import { icon, glyph, kindOf, ring } from "./icons.js";
 import { ago, bytes, date, percent, t } from "./language.js";
@@ -103,7 +104,7 @@ export class DocumentRow extends HTMLElement {
 
   /** @param {Status} status */
   #offer(status) {
-    const offered = wishes(status);
+    const offered = allowed(wishes(status));
     const key = `${offered} ${status.filename} ${document.documentElement.lang}`;
     if (this.#actions.dataset.offered === key) return;
     const focused = /** @type {HTMLElement | null} */ (this.#actions.querySelector(":focus"))?.dataset.wish;

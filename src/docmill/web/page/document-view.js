@@ -5,7 +5,7 @@
 import { announce, toast } from "./announce.js";
 import * as api from "./api.js";
 import { stateWord } from "./document-row.js";
-import { download, remove } from "./document-wishes.js";
+import { allowed, download, remove } from "./document-wishes.js";
 import { element, say } from "./element.js";
 import { icon } from "./icons.js";
 import { bytes, date, duration, t } from "./language.js";
@@ -51,6 +51,7 @@ export class DocumentView extends HTMLElement {
   #reader = new TextReader();
   #body = element("div", { class: "body", hidden: true });
   #reading = new Latest();
+  #closed = new AbortController();
 
   /** @param {string} id */
   constructor(id) {
@@ -69,14 +70,22 @@ export class DocumentView extends HTMLElement {
     this.replaceChildren(
       element("a", { class: "back", href: "/" }, icon("back", "mirrored"), t("document.back")),
       element("div", { class: "top" }, this.#title, this.#actions), this.#body);
+    const { signal } = this.#closed;
+    poll.addEventListener("found", () => { if (!this.#details) void this.#open(); }, { signal });
     void this.#open();
+  }
+
+  disconnectedCallback() {
+    this.#closed.abort();
   }
 
   async #open() {
     try {
       this.#details = await api.readDocument(this.documentId);
     } catch (error) {
-      return this.#missing(error);
+      if (!(error instanceof api.Unreachable)) return this.#missing(error);
+      if (this.isConnected) poll.watch((signal) => shell.ask(signal)); // until it is found
+      return;
     }
     say(this.#title, this.#details.filename);
     shell.entitle(this.#details.filename);
@@ -152,7 +161,7 @@ export class DocumentView extends HTMLElement {
 
   /** @param {Status} status */
   #offer(status) {
-    const offered = wishes(status);
+    const offered = allowed(wishes(status));
     if (this.#actions.dataset.offered === String(offered)) return;
     this.#actions.dataset.offered = String(offered);
     this.#actions.replaceChildren(...offered.map((wish) =>

@@ -7,6 +7,11 @@ import * as api from "./api.js";
 import { element } from "./element.js";
 import { t } from "./language.js";
 import { confirmed } from "./question.js";
+import { session } from "./session.js";
+
+/** Of what may be wished of a document, what whoever asks may wish.
+ * @template {string} Wish @param {Wish[]} wishes */
+export const allowed = (wishes) => (session.may("upload") ? wishes : wishes.filter((wish) => wish === "download"));
 
 /** Delete a document, if that is really meant. @param {Status} status @returns {Promise<boolean>} whether it is gone */
 export async function remove(status) {

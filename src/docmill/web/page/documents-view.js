@@ -63,8 +63,8 @@ export class DocumentsView extends HTMLElement {
     say(this.#fresh, t("list.fresh"));
     this.#listen(this.#closed.signal);
     void this.#open();
-    poll.watch((signal) => this.#list.ask(this.#rows.visible, signal));
     void this.#readChoices();
+    poll.watch((signal) => this.#list.ask(this.#rows.visible, signal));
   }
 
   disconnectedCallback() {
@@ -84,7 +84,10 @@ export class DocumentsView extends HTMLElement {
       if (outcome === "accepted") this.#list.arrive(documentId);
       poll.now();
     }, { signal });
-    poll.addEventListener("found", () => void this.#reload(false), { signal });
+    poll.addEventListener("found", () => {
+      void this.#reload(false);
+      void this.#readChoices();
+    }, { signal });
   }
 
   // the list ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 /**
  * @typedef {Object} InFlight
  * @property {string} id
+ * @property {string} owner whose it is: nobody else's page shows it
  * @property {string} url where the server keeps what it has
  * @property {Fingerprint} fingerprint
  * @property {string} path
@@ -53,8 +54,12 @@ export const remember = (upload) => within("readwrite", (store) => store.put(upl
 /** @param {string} id */
 export const forget = (id) => within("readwrite", (store) => store.delete(id));
 
-/** @returns {Promise<InFlight[]>} */
-export const all = () => within("readonly", (store) => store.getAll());
+/** @param {string} owner @returns {Promise<InFlight[]>} */
+export async function allOf(owner) {
+  /** @type {InFlight[]} */
+  const kept = await within("readonly", (store) => store.getAll());
+  return kept.filter((upload) => upload.owner === owner);
+}
 
 /** @param {string} id @returns {Promise<InFlight | undefined>} */
 export const read = (id) => within("readonly", (store) => store.get(id));

@@ -5,6 +5,7 @@
 import { toast } from "./announce.js";
 import { fromDrop, fromFiles, sifted } from "./choosing.js";
 import { t } from "./language.js";
+import { session } from "./session.js";
 import { uploads } from "./uploads.js";
 
 /** The collection that files go to which come next; empty for none. */
@@ -17,6 +18,7 @@ export function into(name) {
 
 /** @param {(Candidate | null)[]} found null for what could not be opened */
 export async function take(found) {
+  if (!session.may("upload")) return toast(t(session.who ? "zone.readOnly" : "problems.NOT_AUTHENTICATED"), "bad");
   const { meant, hidden, unreadable } = sifted(found);
   if (hidden) toast(t("zone.hidden", { count: hidden }));
   if (unreadable) toast(t("zone.unreadable", { count: unreadable }), "bad");

@@ -5,7 +5,7 @@
  * when the page comes back, less and less often while the server is away, never while nobody looks.
  */
 
-import { Unreachable } from "./api.js";
+import { Refused, SignedOut, Unreachable } from "./api.js";
 import { pause } from "./pause.js";
 
 const IDLE_SECONDS = 15;
@@ -22,9 +22,13 @@ const AFTER_CHANGE_SECONDS = 0.4;
  * @typedef {(signal: AbortSignal) => Promise<Answered>} Ask
  */
 
+/** Events: `lost` and `found` (whether the server can be reached); `refused` (detail: the refusal);
+ * `answered`, after each answer or failure. */
 export class Poll extends EventTarget {
   /** @type {Ask | null} */
   #ask = null;
+  /** @type {Ask | null} what must be known before anything else is asked */
+  #first = null;
   #failures = 0;
   #running = false;
   #again = false;
@@ -48,6 +52,19 @@ export class Poll extends EventTarget {
     this.now();
   }
 
+  /** Ask this and nothing else, until `release`. @param {Ask} first */
+  hold(first) {
+    this.#first = first;
+    this.now();
+  }
+
+  /** Go on with what was asked before: it can be answered again. */
+  release() {
+    this.#first = null;
+    this.dispatchEvent(new Event("found"));
+    this.now();
+  }
+
   /** Ask at once; while an answer is on its way, once more behind it. */
   now() {
     this.#again = true;
@@ -58,16 +75,20 @@ export class Poll extends EventTarget {
   async #run() {
     this.#running = true;
     try {
-      while (this.#ask && (this.alsoHidden || !document.hidden)) {
+      for (let ask = this.#next; ask && (this.alsoHidden || !document.hidden); ask = this.#next) {
         this.#again = false;
         this.#asking = new AbortController();
-        const seconds = await this.#once(this.#ask, this.#asking.signal);
+        const seconds = await this.#once(ask, this.#asking.signal);
         if (this.#again) continue;
         await pause(document.hidden ? IDLE_SECONDS : seconds, { until: [[this, "now"]] });
       }
     } finally {
       this.#running = false;
     }
+  }
+
+  get #next() {
+    return this.#first ?? this.#ask;
   }
 
   /** @param {Ask} ask @param {AbortSignal} signal @returns {Promise<number>} when to ask again */
@@ -79,10 +100,19 @@ export class Poll extends EventTarget {
       return changed ? Math.min(AFTER_CHANGE_SECONDS, retryAfter) : retryAfter;
     } catch (error) {
       if (signal.aborted) return 0;
+      if (error instanceof SignedOut) return IDLE_SECONDS; // whoever is told of it holds us
+      if (error instanceof Refused) return this.#refuse(error);
       if (!(error instanceof Unreachable)) throw error;
       this.#tell(this.#failures + 1);
       return error.retryAfter ?? Math.min(LONGEST_PAUSE_SECONDS, 2 ** (this.#failures - 1));
     }
+  }
+
+  /** @param {Refused} refused */
+  #refuse(refused) {
+    this.#tell(0);
+    this.dispatchEvent(new CustomEvent("refused", { detail: refused }));
+    return IDLE_SECONDS;
   }
 
   /** @param {number} failures */

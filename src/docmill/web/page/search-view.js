@@ -25,6 +25,7 @@ export class SearchView extends HTMLElement {
   #hits = element("ol", { id: "hits" });
   #latest = new Latest();
   #asking = new AbortController();
+  #closed = new AbortController();
   #asked = "";
 
   get heading() {
@@ -45,10 +46,12 @@ export class SearchView extends HTMLElement {
     this.#mode.onchange = this.#collection.onchange = () => this.#search();
     void this.#readCollections(given.get("collection") ?? "").then(() => this.#search());
     poll.watch((signal) => shell.ask(signal));
+    poll.addEventListener("found", () => this.#search(), { signal: this.#closed.signal }); // what failed meanwhile
     this.#query.focus();
   }
 
   disconnectedCallback() {
+    this.#closed.abort();
     this.#asking.abort();
   }
 
@@ -90,7 +93,7 @@ export class SearchView extends HTMLElement {
 
   /** @param {unknown} error */
   #fail(error) {
-    this.#hits.replaceChildren();
+    if (!(error instanceof api.SignedOut)) this.#hits.replaceChildren();
     this.#message.dataset.kind = "failed";
     say(this.#message, api.sentence(error));
     this.#asked = ""; // the same may be asked again

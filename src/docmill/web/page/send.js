@@ -26,7 +26,7 @@ const GONE = new Set([404, 410]);
  * @typedef {Object} Hooks
  * @property {(sent: number) => void} onProgress bytes that left; those that the server has, at each begin
  * @property {(url: string | null) => void} onUrl where it can be continued, as soon as that is known
- * @property {(trouble: "offline" | "server" | null) => void} onTrouble why it waits; null: it goes on
+ * @property {(trouble: "offline" | "server" | "session" | null) => void} onTrouble why it waits; null: it goes on
  * @property {AbortSignal} signal
  *
  * @typedef {{documentId: string, outcome: string}} Sent the document that the bytes are committed as;

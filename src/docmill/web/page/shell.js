@@ -10,6 +10,10 @@ import { icon, wheel } from "./icons.js";
 import * as language from "./language.js";
 import { poll } from "./poll.js";
 import * as preferences from "./preferences.js";
+import { confirmed } from "./question.js";
+import * as router from "./router.js";
+import { session } from "./session.js";
+import { SignIn } from "./sign-in.js";
 import { uploads } from "./uploads.js";
 
 const { t } = language;
@@ -21,6 +25,10 @@ const THEMES = ["auto", "light", "dark"];
 
 class Shell {
   #isLost = false;
+  /** @type {api.Refused | null} why the view's question is not answered */
+  #refused = null;
+  #scopes = "";
+  #who = element("div", { class: "who" });
   /** @type {Summary | null} */
   #summary = null;
   #wasBusy = false;
@@ -36,6 +44,7 @@ class Shell {
       element("div", { id: "toasts" }),
       element("p", { id: "announcements", class: "visually-hidden", role: "status" }));
     useTheme(preferences.chosen("theme") ?? "auto");
+    this.#showWho();
     this.#showBanner();
   }
 
@@ -43,6 +52,9 @@ class Shell {
   open() {
     poll.addEventListener("lost", () => this.#reachable(false));
     poll.addEventListener("found", () => this.#reachable(true));
+    poll.addEventListener("refused", (event) => this.#refuse(/** @type {CustomEvent<api.Refused>} */ (event).detail));
+    session.addEventListener("open", () => this.#unlock());
+    session.addEventListener("closed", () => this.#lock());
     poll.alsoHidden = wantsNotice();
     uploads.addEventListener("change", () => this.#showTitle());
     uploads.addEventListener("trouble", () => poll.now());
@@ -59,6 +71,7 @@ class Shell {
 
   /** @param {View} view */
   show(view) {
+    this.#refuse(null);
     byId("view").replaceChildren(view);
     this.#heading = view.heading;
     for (const link of document.querySelectorAll(".rail nav a")) {
@@ -119,11 +132,46 @@ class Shell {
     const nobody = this.#summary?.live_workers === 0 && this.#unfinished > 0;
     const paused = this.#unfinished > 0 ? this.#summary?.paused ?? [] : [];
     const text = this.#isLost ? t("banner.unreachable")
+      : this.#refused ? this.#refused.sentence
       : nobody ? t("banner.noWorker")
       : paused.length ? t("banner.paused", { stages: language.list(paused.map((stage) => t(`stage.${stage}`))) }) : "";
     say(banner, text);
     banner.hidden = text === "";
     document.body.toggleAttribute("data-lost", this.#isLost);
+  }
+
+  /** @param {api.Refused | null} refused */
+  #refuse(refused) {
+    this.#refused = refused;
+    this.#showBanner();
+  }
+
+  // who asks ----------------------------------------------------------------------------
+
+  /** Nobody is signed in. What was last known stays as it is, out of reach. */
+  #lock() {
+    byId("app").inert = true;
+    if (!document.querySelector("sign-in")) document.body.append(new SignIn());
+  }
+
+  /** Somebody is: go on where it was, or with what another key may do. */
+  #unlock() {
+    byId("app").inert = false;
+    document.querySelector("sign-in")?.remove();
+    this.#showWho();
+    const scopes = String(session.who?.scopes);
+    if (this.#scopes && this.#scopes !== scopes) router.draw();
+    this.#scopes = scopes;
+  }
+
+  #showWho() {
+    for (const link of document.querySelectorAll(".rail [href='/operator']")) {
+      /** @type {HTMLElement} */ (link.closest("li")).hidden = !session.may("admin");
+    }
+    this.#who.hidden = session.who === null || !session.isGuarded;
+    this.#who.replaceChildren(
+      element("span", { class: "mono", title: session.who?.name }, session.who?.name),
+      element("button", { type: "button", class: "small", onclick: () => void signOut() }, t("shell.signOut")));
   }
 
   // the rail ----------------------------------------------------------------------------
@@ -136,6 +184,7 @@ class Shell {
       element("a", { class: "brand", href: "/" }, wheel(), element("span", {}, "docmill")),
       element("nav", { "aria-label": t("shell.views") }, element("ul", {}, ...links)),
       element("div", { class: "choices" },
+        this.#who,
         choice(t("shell.theme"), THEMES.map((name) => [name, t(`theme.${name}`)]), preferences.chosen("theme") ?? "auto", (name) => {
           preferences.choose("theme", name);
           useTheme(name);
@@ -161,6 +210,14 @@ function noticeChoice() {
     poll.alsoHidden = box.checked;
   } });
   return "Notification" in window && element("label", { class: "notice" }, box, element("span", {}, t("shell.notice")));
+}
+
+/** End the session, after a question where bytes are still here. */
+async function signOut() {
+  const count = uploads.pending.length;
+  const asked = { title: t("question.signOut"), body: t("question.signOutBody", { count }), action: t("shell.signOut"), keep: t("question.stay") };
+  if (count > 0 && !(await confirmed(asked))) return;
+  await session.signOut().catch((error) => toast(api.sentence(error), "bad"));
 }
 
 /** @param {string} name */

@@ -1,15 +1,17 @@
 /** Which failures of a request pass by themselves, and for how long to leave the server alone. */
 
-import { Unreachable } from "./api.js";
+import { SignedOut, Unreachable } from "./api.js";
 import { pause } from "./pause.js";
 import { poll } from "./poll.js";
 
 const FIRST_PAUSE_SECONDS = 0.5;
 const LONGEST_PAUSE_SECONDS = 15;
+// A person who is to sign in takes their time. That they have ends the wait.
+const UNTIL_SIGNED_IN_SECONDS = 86_400;
 
-/** Trouble that passes: the network, the server, another request that holds the upload. */
+/** Trouble that passes: the network, the server, another request that holds the upload, a session's end. */
 export class Passing extends Error {
-  /** @param {"offline" | "server"} kind @param {number} [retryAfter] in seconds */
+  /** @param {"offline" | "server" | "session"} kind @param {number} [retryAfter] in seconds */
   constructor(kind, retryAfter) {
     super(kind);
     this.kind = kind;
@@ -23,6 +25,7 @@ export const passing = (retryAfter) => new Passing(navigator.onLine ? "server" :
 /** Trouble that passes, or null where a person must do something. @param {unknown} error */
 export function asPassing(error) {
   if (error instanceof Passing) return error;
+  if (error instanceof SignedOut) return new Passing("session", UNTIL_SIGNED_IN_SECONDS);
   return error instanceof Unreachable ? passing(error.retryAfter) : null;
 }
 

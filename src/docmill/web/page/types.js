@@ -94,6 +94,7 @@
  *
  * @typedef {{max_upload_bytes: number, types: string[]}} Limits
  * @typedef {{name: string, documents: number}} Collection
+ * @typedef {{authenticated: boolean, owner: string | null, name: string | null, scopes: string[], ways: string[]}} Who
  */
 
 /**

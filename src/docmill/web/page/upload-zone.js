@@ -7,6 +7,7 @@ import { element, say } from "./element.js";
 import { icon } from "./icons.js";
 import * as intake from "./intake.js";
 import { bytes, list, t } from "./language.js";
+import { session } from "./session.js";
 
 const SAMPLE = "how-docmill-works.pdf";
 
@@ -24,6 +25,7 @@ export class UploadZone extends HTMLElement {
 
   connectedCallback() {
     this.id = "drop";
+    if (!session.may("upload")) return this.replaceChildren(element("p", { class: "limits" }, t("zone.readOnly")));
     this.#collection.placeholder = t("zone.noCollection");
     this.#sample.replaceChildren(t("zone.sample"));
     this.replaceChildren(

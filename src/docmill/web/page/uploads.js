@@ -11,6 +11,7 @@ import { Refused } from "./api.js";
 import { fingerprint, isSame } from "./fingerprint.js";
 import * as inFlight from "./in-flight.js";
 import { find, send, terminate } from "./send.js";
+import { session } from "./session.js";
 
 const AT_ONCE = 3;
 const STALLED_MILLISECONDS = 30_000;
@@ -22,7 +23,7 @@ export class Upload {
   /** @type {UploadState} */
   state = "waiting";
   sent = 0;
-  /** @type {"offline" | "server" | null} why it waits while it is being sent */
+  /** @type {"offline" | "server" | "session" | null} why it waits while it is being sent */
   trouble = null;
   /** @type {Refused | null} */
   problem = null;
@@ -109,7 +110,7 @@ class Uploads extends EventTarget {
 
   /** Show what an earlier page left unfinished; what another page has in hand, when that is closed. */
   async restore() {
-    for (const { id } of await inFlight.all()) void inFlight.untilFree(id).then(() => this.#restoreOne(id));
+    for (const { id } of await inFlight.allOf(owner())) void inFlight.untilFree(id).then(() => this.#restoreOne(id));
   }
 
   /** @param {string} id */
@@ -129,7 +130,7 @@ class Uploads extends EventTarget {
   async #goOnWith({ file, handle }) {
     const interrupted = this.list.filter((upload) => upload.state === "interrupted" && upload.name === file.name && upload.size === file.size);
     if (interrupted.length === 0) return false;
-    const [records, print] = await Promise.all([inFlight.all(), fingerprint(file)]);
+    const [records, print] = await Promise.all([inFlight.allOf(owner()), fingerprint(file)]);
     const found = interrupted.find(({ id }) => records.some((record) => record.id === id && isSame(record.fingerprint, print)));
     if (found) this.#line(found, file, handle);
     return Boolean(found);
@@ -179,6 +180,12 @@ class Uploads extends EventTarget {
     void inFlight.forget(upload.id);
     this.#changed();
     this.#sendNext();
+  }
+
+  /** Let go of everything, for whoever comes next. The server keeps what it has, and the browser where. */
+  leave() {
+    for (const upload of this.list.splice(0)) upload.stopping.abort();
+    this.#changed();
   }
 
   pauseAll() {
@@ -248,7 +255,7 @@ class Uploads extends EventTarget {
     const { id, path, collection, handle } = upload;
     const print = await fingerprint(upload.file);
     const isStillOnItsWay = upload.url === url && this.list.includes(upload);
-    if (isStillOnItsWay) await inFlight.remember({ id, url, path, collection, handle, fingerprint: print });
+    if (isStillOnItsWay) await inFlight.remember({ id, owner: owner(), url, path, collection, handle, fingerprint: print });
   }
 
   /** @param {Upload} upload @param {Sent} sent */
@@ -297,6 +304,9 @@ class Uploads extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 }
+
+/** Whose uploads these are. */
+const owner = () => session.who?.owner ?? "";
 
 /** An id that is unique in this browser; `randomUUID` is not there on plain http. */
 const newId = () => `${Date.now().toString(36)}-${[...crypto.getRandomValues(new Uint32Array(2))].map((part) => part.toString(36)).join("")}`;
