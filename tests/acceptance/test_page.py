@@ -1,6 +1,8 @@
 """The page in a real browser, by what a person sees: a file goes in and becomes searchable."""
 
 import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import seeing
 from made_files import book, noise, pdf
+from restartable_postgres import RestartablePostgres
 from running import Docmill, until
 from seeing import PATIENT, choose, is_in_state, row, sentence, upload_row
 
@@ -62,6 +65,47 @@ def test_processing_goes_on_offline_and_the_page_catches_up_without_a_reload(
     is_in_state(row(opened, path.name), "completed")
     expect(opened.locator("#banner")).to_be_hidden()
     expect(opened.locator(f"document-row[data-document-id='{elsewhere}']")).to_be_visible()
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[RestartablePostgres]:
+    server = RestartablePostgres(tmp_path / "postgres")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def on_postgres(postgres: RestartablePostgres) -> Iterator[Docmill]:
+    """A docmill whose database may be struck down while it lives."""
+    served = Docmill(None, "--workers", "1", env={"DOCMILL_DATABASE_URL": postgres.url})
+    yield served
+    assert served.stop() == 0
+
+
+def test_while_the_database_is_away_the_page_shows_what_was_last_known_and_catches_up(
+    on_postgres: Docmill, postgres: RestartablePostgres, page: Page, tmp_path: Path
+) -> None:
+    known = on_postgres.upload("known.txt", b"known before the outage")
+    on_postgres.completed(known)
+    page.goto(on_postgres.url)
+    is_in_state(row(page, "known.txt"), "completed")
+    postgres.strike(signal.SIGKILL)
+    assert on_postgres.http.get("/healthz").status_code == 200
+    page.evaluate("window.dispatchEvent(new Event('online'))")  # it asks at once
+    expect(page.locator("#banner")).to_have_text(
+        "Service unreachable; showing what was last known.", timeout=PATIENT
+    )
+    is_in_state(row(page, "known.txt"), "completed")
+    path = seeing.file(tmp_path, b"chosen during the outage")
+    choose(page, path)
+    expect(sentence(upload_row(page, path.name))).to_contain_text("Waiting for the server")
+    page.get_by_role("link", name="known.txt").click()
+    expect(page.get_by_text("No such document")).to_have_count(0)
+    postgres.start_again()
+    expect(page.get_by_role("heading", level=1)).to_have_text("known.txt", timeout=PATIENT)
+    expect(page.locator("#banner")).to_be_hidden()
+    page.get_by_role("link", name="All documents").click()
+    is_in_state(row(page, path.name), "completed")
 
 
 def test_two_thousand_pages_grow_in_many_steps_that_are_all_committed(
