@@ -17,6 +17,7 @@ class Cable:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connected: set[socket.socket] = set()
         self._plugged = True
+        self._answers = True
         self._lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -30,9 +31,13 @@ class Cable:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def lose_answers(self) -> None:
+        """Go on passing what the browser sends, and nothing of what comes back."""
+        self._answers = False
+
     def plug(self) -> None:
-        """Let connections come about again."""
-        self._plugged = True
+        """Let connections come about again, and everything pass."""
+        self._plugged = self._answers = True
 
     def close(self) -> None:
         """Pull it out for good."""
@@ -62,6 +67,7 @@ class Cable:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(READ_BYTES):
-                sink.sendall(data)
+                if self._answers or sink.getpeername() == self._target:
+                    sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)

@@ -127,10 +127,11 @@ def test_without_a_network_an_upload_waits_and_goes_on_by_itself(
 def test_an_upload_that_stands_still_is_told(docmill: Docmill, page: Page, tmp_path: Path) -> None:
     page.clock.install()
     page.goto(docmill.url)
-    seeing.Network(page).upload_at(SLOW / 1e6)
+    expect(page.locator(".skeleton")).to_be_hidden()
+    seeing.Network(page).upload_at(SLOW / 1e3)  # less would hold up questions, too
     path = slow_file(tmp_path, 1)
     choose(page, path)
-    expect(sentence(upload_row(page, path.name))).to_contain_text("Uploading")
+    expect(sentence(upload_row(page, path.name))).to_have_text(re.compile("Uploading [1-9]"))
     page.clock.fast_forward("01:00")
     expect(sentence(upload_row(page, path.name))).to_contain_text("Nothing has moved for a while")
     page.get_by_role("button", name=f"Cancel the upload of {path.name}").click()
@@ -151,6 +152,81 @@ def test_a_file_that_is_in_the_list_or_on_the_server_already_is_told_and_not_dou
     expect(told).to_be_visible(timeout=PATIENT)
     found = docmill.http.get("/documents", params={"q": path.name}).json()["documents"]
     assert len(found) == 1
+
+
+# small files -----------------------------------------------------------------------------
+
+
+def uploading(page: Page) -> list[str]:
+    """The methods of the requests by which files are uploaded from now on."""
+    methods: list[str] = []
+    page.on("request", lambda one: methods.append(one.method) if "/uploads" in one.url else None)
+    return methods
+
+
+def small_file(folder: Path) -> Path:
+    return seeing.file(folder, b"\0\1\2" + os.urandom(900_000), ".bin")
+
+
+def test_a_small_file_is_sent_by_one_request_and_leaves_no_note(
+    opened: Page, tmp_path: Path
+) -> None:
+    methods = uploading(opened)
+    paths = [small_file(tmp_path) for _ in range(4)]
+    choose(opened, *paths)
+    for path in paths:
+        is_in_state(row(opened, path.name), "failed")
+    assert methods == ["POST"] * 4
+    kept = """new Promise((resolve) => {
+      indexedDB.open("docmill", 1).onsuccess = ({target}) =>
+        target.result.transaction("uploads").objectStore("uploads").count().onsuccess =
+          (counted) => resolve(counted.target.result);
+    })"""
+    assert opened.evaluate(kept) == 0
+
+
+def test_a_small_file_that_is_cut_on_its_way_arrives_once(
+    docmill: Docmill, page: Page, cable: Cable, tmp_path: Path
+) -> None:
+    page.goto(cable.url)
+    network = seeing.Network(page)
+    network.upload_at(SLOW / 10)
+    path = small_file(tmp_path)
+    choose(page, path)
+    expect(sentence(upload_row(page, path.name))).to_have_text(re.compile("Uploading [1-9]"))
+    network.cut()
+    cable.pull()
+    expect(sentence(upload_row(page, path.name))).to_contain_text("Waiting for the network")
+    cable.plug()
+    network.upload_at(-1)
+    is_in_state(row(page, path.name), "failed")
+    assert_arrived_once(docmill, path)
+
+
+def test_a_small_file_whose_answer_is_lost_is_no_second_document(
+    docmill: Docmill, page: Page, cable: Cable, tmp_path: Path
+) -> None:
+    page.goto(cable.url)
+    expect(page.locator(".skeleton")).to_be_hidden()
+    methods = uploading(page)
+    path = small_file(tmp_path)
+    cable.lose_answers()
+    choose(page, path)
+    uploaded(docmill, path.name)
+    expect(upload_row(page, path.name)).to_be_visible()
+    cable.pull()
+    expect(sentence(upload_row(page, path.name))).to_contain_text("Waiting for the server")
+    cable.plug()
+    expect(upload_row(page, path.name)).to_have_count(0, timeout=PATIENT)
+    is_in_state(row(page, path.name), "failed")
+    assert [method for method in methods if method != "HEAD"] == ["POST", "POST", "PATCH"]
+    assert_arrived_once(docmill, path)
+
+
+def assert_arrived_once(docmill: Docmill, path: Path) -> None:
+    (document,) = docmill.http.get("/documents", params={"q": path.name}).json()["documents"]
+    content = docmill.http.get(f"/documents/{document['document_id']}/content").content
+    assert content == path.read_bytes()
 
 
 # coming back -----------------------------------------------------------------------------

@@ -2,6 +2,10 @@
  * Sending a file by tus 1.0: created once, then sent in slices, each from the offset that the server
  * committed last. After trouble the server is asked for that offset, so no byte that it acknowledged
  * is sent again, and none that it lacks is left out.
+ *
+ * A small file is created and sent by one request. Its address comes with the answer alone, so where
+ * that is lost nobody can ask how far it came: it is sent once more, in two steps. If the server had
+ * it after all, it knows the bytes and says `existing`; there is one document either way.
  */
 
 import { refusal } from "./api.js";
@@ -12,6 +16,9 @@ const VERSION = { "Tus-Resumable": "1.0.0" };
 // A slice counts when it is there as a whole. On a network that breaks often, smaller ones get through.
 const LARGEST_SLICE_BYTES = 8 << 20;
 const SMALLEST_SLICE_BYTES = 512 << 10;
+// What may be sent again from its first byte after a cut, without anybody minding.
+const SMALL_FILE_BYTES = 1 << 20;
+const SLICE = { "Content-Type": "application/offset+octet-stream" };
 // Others hold the upload, it changed under us, bytes fell over on the way, or we ask too often.
 const PASSING = new Set([408, 409, 423, 425, 429, 460]);
 const GONE = new Set([404, 410]);
@@ -67,20 +74,24 @@ export async function send(source, hooks) {
  * @param {Place | null} place @param {Source} source @param {Hooks} hooks @param {number} failures @returns {Promise<Place | null>} */
 async function step(place, source, hooks, failures) {
   hooks.signal.throwIfAborted();
-  const next = place === null ? await create(source, hooks.signal)
+  const next = place === null ? await begin(source, hooks, failures)
     : place.offset === null ? await find(place.url, hooks.signal)
     : await sendSlice(place.url, place.offset, source.file, hooks, failures);
-  hooks.onUrl(next?.url ?? null);
+  if (!next?.sent) hooks.onUrl(next?.url ?? null);
   hooks.onProgress(next?.offset ?? 0);
   return next;
 }
 
-/** @param {Source} source @param {AbortSignal} signal @returns {Promise<Place>} */
-async function create(source, signal) {
-  const headers = { ...VERSION, "Upload-Length": String(source.file.size), "Upload-Metadata": metadata(source) };
-  const answer = await request("/uploads", { method: "POST", headers, signal });
-  if (answer.status !== 201) throw await refused(answer);
-  return { url: String(answer.headers.get("Location")), offset: 0, sent: null };
+/** @param {Source} source @param {Hooks} hooks @param {number} failures @returns {Promise<Place>} */
+async function begin(source, hooks, failures) {
+  const { file } = source;
+  const headers = { ...VERSION, "Upload-Length": String(file.size), "Upload-Metadata": metadata(source) };
+  const isWhole = file.size <= SMALL_FILE_BYTES && failures === 0;
+  const body = isWhole ? file : file.slice(0, 0);
+  const ofBody = isWhole ? { ...SLICE, ...(await checksum(file)) } : {};
+  const answer = await transfer("POST", "/uploads", { ...headers, ...ofBody }, body, hooks.onProgress, hooks.signal);
+  if (answer.status !== 201) throw failed(answer.status, answer.responseText, answer.getResponseHeader("Retry-After"));
+  return placeOf(String(answer.getResponseHeader("Location")), (name) => answer.getResponseHeader(name));
 }
 
 /** How far an upload is; null where the server knows it no more.
@@ -96,7 +107,7 @@ export async function find(url, signal) {
 async function sendSlice(url, offset, file, { onProgress, signal }, failures) {
   const bytes = Math.max(SMALLEST_SLICE_BYTES, LARGEST_SLICE_BYTES / 2 ** failures);
   const slice = file.slice(offset, offset + bytes);
-  const headers = { ...VERSION, "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset), ...(await checksum(slice)) };
+  const headers = { ...VERSION, ...SLICE, "Upload-Offset": String(offset), ...(await checksum(slice)) };
   const answer = await transfer("PATCH", url, headers, slice, (sent) => onProgress(offset + sent), signal);
   if (GONE.has(answer.status)) return null;
   if (answer.status !== 204) throw failed(answer.status, answer.responseText, answer.getResponseHeader("Retry-After"));
