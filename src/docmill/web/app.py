@@ -67,6 +67,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from another server
         redoc_url=None,
+        redirect_slashes=False,  # an address that is nearly right is not found, and leads nowhere
     )
     limits = limits_of(settings)
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)

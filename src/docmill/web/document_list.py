@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from docmill import listing, status
 from docmill.database import Async, Statements
@@ -27,7 +27,7 @@ LONGEST_TEXT = 255
 KEY_TYPES: dict[str, TypeAdapter[Any]] = {
     "created_at": TypeAdapter(AwareDatetime),
     "filename": TypeAdapter(str),
-    "size": TypeAdapter(int),
+    "size": TypeAdapter(Annotated[int, Field(ge=0, le=2**63 - 1)]),
 }
 
 

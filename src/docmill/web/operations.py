@@ -1,10 +1,11 @@
 """`/operator/…`: the whole service in one answer, and what may be done to it."""
 
+from datetime import MAXYEAR, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from docmill import operations, status
 from docmill.web import conditional
@@ -14,6 +15,8 @@ router = APIRouter()
 
 LOOK_AGAIN_SECONDS = 2
 A_DAY = 24 * 60
+LONGEST_WORKER = 300
+FIRST_YEAR = 1900
 Stage = Literal["parse", "chunk", "embed"]
 
 
@@ -69,10 +72,24 @@ class WorkerChange(BaseModel):
 
 
 @router.post("/operator/workers/{worker}")
-async def change_worker(worker: str, change: WorkerChange, acts: TheOperations) -> JSONResponse:
+async def change_worker(
+    worker: Annotated[str, Path(max_length=LONGEST_WORKER, pattern=r"^[^\x00]*$")],
+    change: WorkerChange,
+    acts: TheOperations,
+) -> JSONResponse:
     """Drain a worker: it finishes what it holds and claims nothing. Or let it on again."""
     await acts.drain(worker, drain=change.draining)
     return _done({"id": worker, "draining": change.draining})
+
+
+def in_its_range(moment: datetime) -> datetime:
+    """A moment that every time zone has a name for; the calendar ends with the year 9999."""
+    if not FIRST_YEAR <= moment.year < MAXYEAR:
+        raise ValueError(f"a time from {FIRST_YEAR} to {MAXYEAR - 1}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(in_its_range)]
 
 
 class BulkRetry(BaseModel):
@@ -82,7 +99,7 @@ class BulkRetry(BaseModel):
 
     code: str = Field(max_length=100, pattern=r"^[A-Z_]+$")
     stage: Stage
-    before: AwareDatetime | None = Field(None, description="now by the database's clock")
+    before: Moment | None = Field(None, description="now by the database's clock")
 
 
 @router.post("/operator/retry")

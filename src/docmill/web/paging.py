@@ -1,12 +1,12 @@
 """Places in a list, as opaque tokens that are bound to the list and its filters."""
 
 import base64
-import binascii
 import json
 from typing import Annotated, Any
 
 from fastapi import Query
 
+from docmill import storable
 from docmill.errors import Problem
 
 DEFAULT_PAGE_SIZE = 50
@@ -41,9 +41,9 @@ def place(listing: list[Any], given: str) -> list[Any] | None:
     try:
         padded = given + "=" * (-len(given) % 4)
         of, found = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise invalid() from error
-    if of != listing or not isinstance(found, list):
+    if of != listing or not isinstance(found, list) or not storable.is_json(found):
         raise invalid()
     return found
 

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from docmill import search
 from docmill.web.service import TheOwner, TheService
+from docmill.web.upload_fields import storable_object
 
 router = APIRouter()
 
 Text = Annotated[
-    str, StringConstraints(min_length=1, max_length=10_000, pattern=r"^[^\x00]*\S[^\x00]*$")
+    str,
+    StringConstraints(min_length=1, max_length=10_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
 ]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
@@ -44,7 +46,7 @@ async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JS
         mode=asked.mode,
         limit=asked.limit,
         collection=asked.collection,
-        metadata=asked.filters,
+        metadata=storable_object("filters", asked.filters),
         vector=vector,
     )
     async with service.database.reading(owner) as connection:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC
 from email.utils import format_datetime
 from typing import Any
@@ -28,7 +29,7 @@ from docmill.uploads import Slice, Upload
 from docmill.web import problems
 from docmill.web.body import Body, CutOff
 from docmill.web.service import Service, TheOwner, TheService
-from docmill.web.upload_fields import LONGEST_FIELD, SCHEMA, new_document, text_of
+from docmill.web.upload_fields import LONGEST_FIELD, SCHEMA, new_document, storable_object, text_of
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum"
@@ -250,10 +251,7 @@ def said_in(header: str) -> NewDocument:
         fields.pop(told_by_content, None)
     known = {key: fields.pop(key) for key in list(fields) if key in SCHEMA}
     document = new_document(name, known)
-    return NewDocument(
-        document.filename, document.collection, document.external_id,
-        {**fields, **document.metadata}, document.priority, document.on_duplicate,
-    )  # fmt: skip
+    return replace(document, metadata=storable_object("metadata", {**fields, **document.metadata}))
 
 
 def _metadata(header: str) -> dict[str, str]:

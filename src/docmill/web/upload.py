@@ -5,7 +5,7 @@ import hashlib
 import re
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -193,7 +193,19 @@ class Receiving:
                 "With application/octet-stream, say the file's name: Content-Disposition:"
                 " attachment; filename*=UTF-8''report.pdf",
             )
-        return unquote(match["encoded"]) if match["encoded"] else match["quoted"]
+        if match["encoded"]:
+            return _text(unquote_to_bytes(match["encoded"]))
+        return _text(match["quoted"].encode("latin-1"))
+
+
+def _text(name: bytes) -> str:
+    """A file's name from a header, whose bytes are UTF-8 today whatever the standards say."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise Problem(
+            "FIELD_INVALID", "The file name in Content-Disposition is not UTF-8."
+        ) from error
 
 
 async def _take_back(file: IncomingFile, request: Running | None) -> None:

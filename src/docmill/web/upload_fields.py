@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from docmill import filename
+from docmill import filename, storable
 from docmill.accepting import NewDocument
 from docmill.duplicates import ON_DUPLICATE
 from docmill.errors import Problem
@@ -12,6 +12,7 @@ from docmill.lifecycle import PRIORITIES
 
 LONGEST_NAME = 200
 LONGEST_FIELD = 64 * 1024
+LONGEST_SHOWN = 50
 
 # For the description of the API; `new_document` reads them.
 SCHEMA: dict[str, dict[str, Any]] = {
@@ -40,19 +41,21 @@ def new_document(name: str, fields: Mapping[str, str]) -> NewDocument:
 
 
 def text_of(name: str, value: bytes) -> str:
-    """A field's text; PostgreSQL keeps no NUL.
+    """A field's text.
 
     Raises:
         Problem: FIELD_INVALID.
     """
     refuse_longer(name, len(value))
     try:
-        text = value.decode()
+        return value.decode()
     except UnicodeDecodeError as error:
-        raise Problem("FIELD_INVALID", f"The field {name!r} is not UTF-8.") from error
-    if "\0" in text:
-        raise Problem("FIELD_INVALID", f"The field {name!r} has a NUL character.")
-    return text
+        raise Problem("FIELD_INVALID", f"The field {shown(name)} is not UTF-8.") from error
+
+
+def shown(name: str) -> str:
+    """A field's name as a sentence has it: a name may be of any length."""
+    return repr(name[:LONGEST_SHOWN])
 
 
 def refuse_longer(name: str, size: int) -> None:
@@ -62,13 +65,16 @@ def refuse_longer(name: str, size: int) -> None:
         Problem: FIELD_INVALID.
     """
     if size > LONGEST_FIELD:
-        raise Problem("FIELD_INVALID", f"The field {name!r} is longer than {LONGEST_FIELD:,}.")
+        raise Problem("FIELD_INVALID", f"The field {shown(name)} is longer than {LONGEST_FIELD:,}.")
 
 
 def _short_text(fields: Mapping[str, str], name: str) -> str | None:
     value = fields.get(name) or None
-    if value is not None and len(value) > LONGEST_NAME:
-        raise Problem("FIELD_INVALID", f"The field {name!r} takes {LONGEST_NAME} characters.")
+    if value is not None and (len(value) > LONGEST_NAME or not storable.is_text(value)):
+        raise Problem(
+            "FIELD_INVALID",
+            f"The field {name!r} takes a text of up to {LONGEST_NAME} characters without NUL.",
+        )
     return value
 
 
@@ -86,6 +92,19 @@ def _metadata(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict) or "\\u0000" in text:
-        raise Problem("FIELD_INVALID", "The field 'metadata' takes a JSON object: {\"a\": 1}.")
+    return storable_object("metadata", value)
+
+
+def storable_object(name: str, value: Any) -> dict[str, Any]:
+    """The value, if it is an object that the database keeps as it is.
+
+    Raises:
+        Problem: FIELD_INVALID.
+    """
+    if not isinstance(value, dict) or not storable.is_json(value):
+        raise Problem(
+            "FIELD_INVALID",
+            f'The field {name!r} takes a JSON object: {{"a": 1}}, without NUL, NaN and broken'
+            f" characters, and no more than {storable.MOST_DEPTH} deep.",
+        )
     return value
