@@ -36,9 +36,10 @@ test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7
 	cd tests && ../$(BIN)/python -m storm --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(VENV)/installed-dev ## properties of all input, on many more examples: EXAMPLES=10000
+fuzz: $(VENV)/installed-dev ## properties of all input, on many more: EXAMPLES=10000 SECONDS=600
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz \
 		tests/unit/test_shallow_html.py tests/unit/test_chunk.py
+	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest --timeout=0 tests/acceptance/test_described.py -k every_answer
 
 plans: $(VENV)/installed-dev ## what every statement reads of a database with so many jobs: JOBS=1000000
 	JOBS=$(JOBS) $(BIN)/pytest -s -q --timeout=0 tests/plans

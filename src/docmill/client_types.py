@@ -1,6 +1,9 @@
 """The shapes that the API answers with, for type checkers; at run time they are plain dicts."""
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+# Python's own has not what pydantic needs before 3.12.
+from typing_extensions import TypedDict
 
 
 class Count(TypedDict):

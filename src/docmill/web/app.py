@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from docmill import __version__
 from docmill.accepting import Limits
@@ -30,8 +31,23 @@ from docmill.web import (
     upload,
 )
 from docmill.web.authentication import Authenticator
+from docmill.web.description import DescribedApp
 from docmill.web.edge import Edge
 from docmill.web.service import Service
+
+MODULES = (
+    health,
+    page,
+    session,
+    upload,
+    tus,
+    document_list,
+    events,  # before documents, one of which it could else be taken for
+    documents,
+    search,
+    operations,
+    ticks,
+)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -41,6 +57,11 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         settings.max_upload_bytes, settings.owner_quota_bytes, settings.max_attempts, disk
     )
+
+
+def name_of(route: APIRoute) -> str:
+    """The operation's id in the description: the route's name, which no other has."""
+    return route.name
 
 
 def create_app(
@@ -60,11 +81,13 @@ def create_app(
         await authenticator.close()
         await database.close()
 
-    app = FastAPI(
+    app = DescribedApp(
+        is_open="none" in settings.auth,
         title="docmill",
         version=__version__,
         summary="Takes documents and makes them searchable in the background.",
         lifespan=lifespan,
+        generate_unique_id_function=name_of,
         docs_url=None,  # its pages load scripts from another server
         redoc_url=None,
         redirect_slashes=False,  # an address that is nearly right is not found, and leads nowhere
@@ -74,20 +97,8 @@ def create_app(
     app.state.service = Service(
         settings, database, embedder, watch, changes, limits, uploads, authenticator, tick
     )
-    problems.install(app)
-    for module in (
-        health,
-        page,
-        session,
-        upload,
-        tus,
-        document_list,
-        events,  # before documents, one of which it could else be taken for
-        documents,
-        search,
-        operations,
-        ticks,
-    ):
+    problems.install(app, [route for module in MODULES for route in module.router.routes])
+    for module in MODULES:
         app.include_router(module.router)
     app.add_middleware(Edge, settings=settings, authenticator=authenticator)
     return app

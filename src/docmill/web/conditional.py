@@ -8,7 +8,17 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
+from docmill.web.description import Responses
+
 HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Encoding"}
+# For the description of routes that answer so.
+UNCHANGED: Responses = {304: {"description": "It still has the tag of If-None-Match"}}
+ASKED = {
+    "parameters": [
+        {"name": name, "in": "header", "schema": {"type": "string"}}
+        for name in ("If-None-Match", "Accept-Encoding")
+    ]
+}
 # Below this, headers weigh more than what packing saves.
 PACKED_FROM_BYTES = 1_000
 # The quickest: a list of documents shrinks to a tenth at any level.

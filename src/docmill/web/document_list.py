@@ -15,7 +15,9 @@ from docmill.errors import Problem
 from docmill.lifecycle import DOCUMENT_STATES
 from docmill.listing import Filter
 from docmill.web import conditional, paging
+from docmill.web.description import refusals, shaped
 from docmill.web.service import TheOwner, TheService
+from docmill.web.shapes import CollectionList, DocumentList
 
 router = APIRouter()
 
@@ -31,7 +33,11 @@ KEY_TYPES: dict[str, TypeAdapter[Any]] = {
 }
 
 
-@router.get("/documents")
+@router.get(
+    "/documents",
+    responses=shaped(DocumentList) | conditional.UNCHANGED | refusals("PAGE_TOKEN_INVALID"),
+    openapi_extra=conditional.ASKED,
+)
 async def list_documents(
     request: Request,
     service: TheService,
@@ -66,7 +72,11 @@ async def list_documents(
     return conditional.answer(request, body, _ask_again(shown))
 
 
-@router.get("/collections")
+@router.get(
+    "/collections",
+    responses=shaped(CollectionList) | conditional.UNCHANGED | refusals("PAGE_TOKEN_INVALID"),
+    openapi_extra=conditional.ASKED,
+)
 async def list_collections(
     request: Request,
     service: TheService,

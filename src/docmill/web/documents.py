@@ -10,13 +10,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from docmill import contents, digests, status
+from docmill.client_types import Status
 from docmill.control import not_found
 from docmill.database import Row
 from docmill.errors import Problem
 from docmill.lifecycle import PRIORITIES
 from docmill.search import chunk_id
 from docmill.web import conditional, paging
+from docmill.web.description import Responses, refusals, shaped
 from docmill.web.service import Service, TheControl, TheOwner, TheService
+from docmill.web.shapes import ChunkList, Document, JobList, Leaf, PageList
 
 router = APIRouter()
 
@@ -25,6 +28,36 @@ MOST_PAGES = 2**31 - 1
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?", re.IGNORECASE)
 RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 PRIORITY_NAMES = {number: name for name, number in PRIORITIES.items()}
+
+# For the description.
+UNKNOWN = refusals("NOT_FOUND")
+BYTES = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+CONTENT: Responses = {
+    200: {"description": "All of it", **BYTES},
+    206: {"description": "The range that was asked for", **BYTES},
+}
+RANGED = {
+    "parameters": [
+        *conditional.ASKED["parameters"],
+        {"name": "Range", "in": "header", "schema": {"type": "string"}},
+    ]
+}
+PATIENT = {
+    "parameters": [
+        *conditional.ASKED["parameters"],
+        {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "wait=1"},
+    ]
+}
+
+
+def seen(shape: Any) -> Responses:
+    """What a route answers that shows something of a document."""
+    return shaped(shape) | conditional.UNCHANGED | UNKNOWN
+
+
+def changed(*refused: str) -> Responses:
+    """What a route answers that changes how a document stands."""
+    return shaped(Status, 202) | UNKNOWN | refusals(*refused)
 
 
 def document_id_of(text: str) -> UUID:
@@ -38,7 +71,7 @@ def document_id_of(text: str) -> UUID:
 # status ----------------------------------------------------------------------------------
 
 
-@router.get("/documents/{document_id}/status")
+@router.get("/documents/{document_id}/status", responses=seen(Status), openapi_extra=PATIENT)
 async def read_status(
     document_id: str, request: Request, service: TheService, owner: TheOwner
 ) -> Response:
@@ -83,7 +116,7 @@ async def _status(service: Service, owner: UUID, document: UUID) -> dict[str, An
 # one document ----------------------------------------------------------------------------
 
 
-@router.get("/documents/{document_id}")
+@router.get("/documents/{document_id}", responses=seen(Document), openapi_extra=conditional.ASKED)
 async def read_document(
     document_id: str, request: Request, service: TheService, owner: TheOwner
 ) -> Response:
@@ -116,14 +149,14 @@ def links(document: UUID) -> dict[str, str]:
     }
 
 
-@router.delete("/documents/{document_id}", status_code=204)
+@router.delete("/documents/{document_id}", status_code=204, responses=UNKNOWN)
 async def delete_document(document_id: str, control: TheControl) -> Response:
     """Remove a document in whatever state, with everything that hangs on it."""
     await control.delete(document_id_of(document_id))
     return Response(status_code=204)
 
 
-@router.post("/documents/{document_id}/cancel", status_code=202)
+@router.post("/documents/{document_id}/cancel", status_code=202, responses=changed())
 async def cancel_document(
     document_id: str, service: TheService, owner: TheOwner, control: TheControl
 ) -> JSONResponse:
@@ -133,7 +166,9 @@ async def cancel_document(
     return JSONResponse(await _status(service, owner, document), 202)
 
 
-@router.post("/documents/{document_id}/retry", status_code=202)
+@router.post(
+    "/documents/{document_id}/retry", status_code=202, responses=changed("DOCUMENT_NOT_FAILED")
+)
 async def retry_document(
     document_id: str, service: TheService, owner: TheOwner, control: TheControl
 ) -> JSONResponse:
@@ -143,7 +178,11 @@ async def retry_document(
     return JSONResponse(await _status(service, owner, document), 202)
 
 
-@router.post("/documents/{document_id}/reprocess", status_code=202)
+@router.post(
+    "/documents/{document_id}/reprocess",
+    status_code=202,
+    responses=changed("DOCUMENT_NOT_ENDED"),
+)
 async def reprocess_document(
     document_id: str, service: TheService, owner: TheOwner, control: TheControl
 ) -> JSONResponse:
@@ -153,7 +192,11 @@ async def reprocess_document(
     return JSONResponse(await _status(service, owner, document), 202)
 
 
-@router.get("/documents/{document_id}/jobs")
+@router.get(
+    "/documents/{document_id}/jobs",
+    responses=seen(JobList),
+    openapi_extra=conditional.ASKED,
+)
 async def list_jobs(
     document_id: str, request: Request, service: TheService, owner: TheOwner
 ) -> Response:
@@ -173,7 +216,11 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@router.get("/documents/{document_id}/pages")
+@router.get(
+    "/documents/{document_id}/pages",
+    responses=seen(PageList) | refusals("PAGE_TOKEN_INVALID"),
+    openapi_extra=conditional.ASKED,
+)
 async def list_pages(
     document_id: str,
     request: Request,
@@ -194,7 +241,11 @@ async def list_pages(
     return conditional.answer(request, body)
 
 
-@router.get("/documents/{document_id}/chunks")
+@router.get(
+    "/documents/{document_id}/chunks",
+    responses=seen(ChunkList) | refusals("PAGE_TOKEN_INVALID"),
+    openapi_extra=conditional.ASKED,
+)
 async def list_chunks(
     document_id: str,
     request: Request,
@@ -215,7 +266,11 @@ async def list_chunks(
     return conditional.answer(request, body)
 
 
-@router.get("/documents/{document_id}/text")
+@router.get(
+    "/documents/{document_id}/text",
+    responses=seen(Leaf),
+    openapi_extra=conditional.ASKED,
+)
 async def read_text(
     document_id: str,
     request: Request,
@@ -261,7 +316,12 @@ def _slice(
 # the original bytes ----------------------------------------------------------------------
 
 
-@router.get("/documents/{document_id}/content")
+@router.get(
+    "/documents/{document_id}/content",
+    response_class=Response,
+    responses=CONTENT | conditional.UNCHANGED | UNKNOWN | refusals("RANGE_INVALID"),
+    openapi_extra=RANGED,
+)
 async def read_content(
     document_id: str, request: Request, service: TheService, owner: TheOwner
 ) -> Response:

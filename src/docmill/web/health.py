@@ -9,7 +9,9 @@ from psycopg_pool import PoolTimeout
 
 from docmill import filetype, migrate
 from docmill.database import Async, Statements
+from docmill.web.description import shaped
 from docmill.web.service import TheService
+from docmill.web.shapes import Alive, Allowed, Ready
 
 router = APIRouter()
 
@@ -18,13 +20,13 @@ STAGE_LIMITS = Statements("stage_limits")
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=shaped(Alive))
 async def alive() -> JSONResponse:
     """Whether the process answers; nothing else is asked."""
     return JSONResponse({"status": "alive"}, headers=NO_STORE)
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=shaped(Ready) | shaped(Ready, 503, "Documents would have to wait"))
 async def ready(service: TheService) -> JSONResponse:
     """Whether documents that are uploaded now will be worked on, and what is missing if not."""
     try:
@@ -43,7 +45,7 @@ async def ready(service: TheService) -> JSONResponse:
     )
 
 
-@router.get("/limits")
+@router.get("/limits", responses=shaped(Allowed))
 async def limits(service: TheService) -> JSONResponse:
     """What may be uploaded, for pages and programs that say so before anyone chooses a file."""
     return JSONResponse(

@@ -1,15 +1,26 @@
 """`/operator/…`: the whole service in one answer, and what may be done to it."""
 
 from datetime import MAXYEAR, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+)
 
 from docmill import operations, status
 from docmill.web import conditional
+from docmill.web.description import refusals, shaped
 from docmill.web.service import TheOperations, TheOperator, TheOwner, TheService
+from docmill.web.shapes import Draining, Overview, Retried, Stage, StageLimit
 
 router = APIRouter()
 
@@ -17,10 +28,13 @@ LOOK_AGAIN_SECONDS = 2
 A_DAY = 24 * 60
 LONGEST_WORKER = 300
 FIRST_YEAR = 1900
-Stage = Literal["parse", "chunk", "embed"]
 
 
-@router.get("/operator/overview")
+@router.get(
+    "/operator/overview",
+    responses=shaped(Overview) | conditional.UNCHANGED | refusals("OPERATOR_REQUIRED"),
+    openapi_extra=conditional.ASKED,
+)
 async def overview(
     request: Request,
     service: TheService,
@@ -47,11 +61,13 @@ class StageChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    paused: bool | None = None
-    max_running: int | None = Field(None, ge=1, le=10_000, description="null for no limit")
+    paused: StrictBool | None = None
+    max_running: StrictInt | None = Field(None, ge=1, le=10_000, description="null for no limit")
 
 
-@router.post("/operator/stages/{stage}")
+@router.post(
+    "/operator/stages/{stage}", responses=shaped(StageLimit) | refusals("OPERATOR_REQUIRED")
+)
 async def change_stage(stage: Stage, change: StageChange, acts: TheOperations) -> JSONResponse:
     """Pause a stage, let it go on, or limit how many of its jobs run at once on all machines."""
     limit = await acts.limit(
@@ -68,10 +84,13 @@ class WorkerChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    draining: bool
+    draining: StrictBool
 
 
-@router.post("/operator/workers/{worker}")
+@router.post(
+    "/operator/workers/{worker}",
+    responses=shaped(Draining) | refusals("OPERATOR_REQUIRED", "WORKER_UNKNOWN"),
+)
 async def change_worker(
     worker: Annotated[str, Path(max_length=LONGEST_WORKER, pattern=r"^[^\x00]*$")],
     change: WorkerChange,
@@ -82,6 +101,13 @@ async def change_worker(
     return _done({"id": worker, "draining": change.draining})
 
 
+def written(moment: object) -> object:
+    """A moment in text; a number could be seconds or milliseconds."""
+    if not isinstance(moment, str):
+        raise ValueError("a time such as 2026-11-25T12:00:00Z")  # noqa: TRY004 - as pydantic wants it
+    return moment
+
+
 def in_its_range(moment: datetime) -> datetime:
     """A moment that every time zone has a name for; the calendar ends with the year 9999."""
     if not FIRST_YEAR <= moment.year < MAXYEAR:
@@ -89,7 +115,7 @@ def in_its_range(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(in_its_range)]
+Moment = Annotated[AwareDatetime, BeforeValidator(written), AfterValidator(in_its_range)]
 
 
 class BulkRetry(BaseModel):
@@ -102,8 +128,8 @@ class BulkRetry(BaseModel):
     before: Moment | None = Field(None, description="now by the database's clock")
 
 
-@router.post("/operator/retry")
-async def retry(asked: BulkRetry, acts: TheOperations) -> JSONResponse:
+@router.post("/operator/retry", responses=shaped(Retried) | refusals("OPERATOR_REQUIRED"))
+async def retry_failures(asked: BulkRetry, acts: TheOperations) -> JSONResponse:
     """Retry up to 200 documents that failed alike; asked again with the same `before`, the next."""
     done = await acts.retry(asked.code, asked.stage, asked.before)
     before = status.shown_time(done.before)

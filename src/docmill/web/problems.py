@@ -1,6 +1,7 @@
 """Errors as answers: every refusal is problem+json (RFC 9457) with a stable code."""
 
 import logging
+from collections.abc import Sequence
 from uuid import uuid4
 
 import psycopg
@@ -9,6 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
+from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
+from starlette.types import Scope
 
 from docmill.errors import PROBLEMS, Failure, Problem
 
@@ -68,11 +72,24 @@ def from_exception(error: Exception) -> Problem:  # noqa: PLR0911 - a table of e
             return Problem("INTERNAL", "It was written to the server's log. Try again.")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every exception of the app with a problem."""
+def _methods(routes: Sequence[BaseRoute], scope: Scope) -> set[str]:
+    """What may be asked of a path, by all routes that have it."""
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
-    async def answer(_: Request, error: Exception) -> JSONResponse:
-        return response(from_exception(error))
+
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Answer every exception of an app that has these routes with a problem."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        answered = response(from_exception(error))
+        if answered.status_code == HTTP_405_METHOD_NOT_ALLOWED:
+            answered.headers["Allow"] = ", ".join(sorted(_methods(routes, request.scope)))
+        return answered
 
     for kind in (
         Problem,

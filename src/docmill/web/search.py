@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from docmill import search
+from docmill.web.description import refusals, shaped
 from docmill.web.service import TheOwner, TheService
+from docmill.web.shapes import Hits
 from docmill.web.upload_fields import storable_object
 
 router = APIRouter()
@@ -26,7 +28,7 @@ class SearchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     query: Text
-    limit: int = Field(10, ge=1, le=100)
+    limit: StrictInt = Field(10, ge=1, le=100)
     mode: Literal["hybrid", "vector", "text"] = "hybrid"
     collection: Name | None = None
     filters: dict[str, Any] = Field(
@@ -34,7 +36,7 @@ class SearchRequest(BaseModel):
     )
 
 
-@router.post("/search")
+@router.post("/search", responses=shaped(Hits) | refusals("EMBEDDER_UNAVAILABLE"))
 async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JSONResponse:
     """Passages of documents that are complete, best first."""
     vector = None

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from docmill.errors import Problem
 from docmill.identity import Identity
 from docmill.web.authentication import COOKIE, SESSION_SECONDS
+from docmill.web.description import refusals, shaped
 from docmill.web.service import TheService
+from docmill.web.shapes import Session
 
 router = APIRouter()
 
@@ -25,7 +27,7 @@ class Shown(BaseModel):
     key: Credential
 
 
-@router.get("/session")
+@router.get("/session", responses=shaped(Session))
 async def who_asks(request: Request, service: TheService) -> JSONResponse:
     """Who asks, as far as it is known, and how one may show who one is."""
     authenticator = service.authenticator
@@ -39,7 +41,7 @@ async def who_asks(request: Request, service: TheService) -> JSONResponse:
     return _answer(identity, authenticator.kinds)
 
 
-@router.post("/session")
+@router.post("/session", responses=shaped(Session) | refusals("NOT_AUTHENTICATED"))
 async def open_session(shown: Shown, request: Request, service: TheService) -> JSONResponse:
     """Open a session by a key: the answer sets its cookie."""
     identity = await service.authenticator.show(shown.key)

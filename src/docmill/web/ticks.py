@@ -6,7 +6,9 @@ from fastapi import APIRouter, Body
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from docmill.web.description import refusals, shaped
 from docmill.web.service import TheService
+from docmill.web.shapes import Slice
 
 router = APIRouter()
 
@@ -19,7 +21,7 @@ class Asked(BaseModel):
     budget_ms: int = Field(default=USUAL_MILLISECONDS, ge=100, le=MOST_MILLISECONDS)
 
 
-@router.post("/internal/tick")
+@router.post("/internal/tick", responses=shaped(Slice) | refusals("TICK_FAILED"))
 async def tick(service: TheService, asked: Annotated[Asked | None, Body()] = None) -> JSONResponse:
     """Reap, work what is due within the budget, give back the rest; never fails for being asked.
 

@@ -28,6 +28,7 @@ from docmill.errors import Problem
 from docmill.uploads import Slice, Upload
 from docmill.web import problems
 from docmill.web.body import Body, CutOff
+from docmill.web.description import Responses, refusals
 from docmill.web.service import Service, TheOwner, TheService
 from docmill.web.upload_fields import LONGEST_FIELD, SCHEMA, new_document, storable_object, text_of
 
@@ -67,6 +68,43 @@ class TusRoute(APIRoute):
 
 router = APIRouter(route_class=TusRoute)
 
+# For the description.
+OF_SLICES = "Upload-Checksum"
+OF_BYTES = (
+    *("TUS_VERSION_UNSUPPORTED", "UPLOAD_HEADER_INVALID", "DIGEST_INVALID"),
+    *("FILENAME_HAS_PATH", "FILENAME_HAS_CONTROL_CHARACTERS", "FILENAME_TOO_LONG", "FILE_EMPTY"),
+    *("FILE_TOO_LARGE", "UPLOAD_TOO_LONG", "UPLOAD_CHECKSUM_MISMATCH", "UPLOAD_DUPLICATE"),
+    *("UPLOAD_LOCKED", "TOO_MANY_UPLOADS", "QUOTA_EXCEEDED", "STORAGE_FULL"),
+)
+OF_TURNS = ("MEDIA_TYPE_UNSUPPORTED", "UPLOAD_OFFSET_WRONG", "UPLOAD_TAKEN_OVER")
+UNKNOWN = refusals("NOT_FOUND", "UPLOAD_EXPIRED", "TUS_VERSION_UNSUPPORTED", "UPLOAD_LOCKED")
+BEGUN: Responses = {201: {"description": "Begun; Location is where its bytes go"}}
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "Upload-Length": {"type": "integer", "minimum": 1},
+    "Upload-Defer-Length": {"type": "string", "enum": ["1"]},
+    "Upload-Offset": {"type": "integer", "minimum": 0},
+    "Upload-Checksum": {"type": "string", "pattern": "^(sha1|sha256|sha512) [A-Za-z0-9+/]+=*$"},
+    "Upload-Metadata": {
+        "type": "string",
+        "pattern": "^([!-+.-~]+ ([A-Za-z0-9+/]{4})*)(,[!-+.-~]+ ([A-Za-z0-9+/]{4})*)*$",
+    },
+}
+
+
+def taking(*headers: str, needed: str = "") -> dict[str, Any]:
+    """The description of a request of tus: the version that it speaks, and further headers."""
+    version = {"type": "string", "enum": [VERSION]}
+    speaks = {"name": "Tus-Resumable", "in": "header", "required": True, "schema": version}
+    given = [
+        {"name": name, "in": "header", "required": name == needed, "schema": HEADERS[name]}
+        for name in headers
+    ]
+    content = {SLICE: {"schema": {"type": "string", "format": "binary"}}}
+    body = {"requestBody": {"content": content}} if OF_SLICES in headers else {}
+    return {"parameters": [speaks, *given], **body}
+
 
 def _as_tus(problem: Problem, request: Request) -> Problem:
     """The refusal that makes a client of tus do the right thing."""
@@ -79,15 +117,27 @@ def _as_tus(problem: Problem, request: Request) -> Problem:
     return problem
 
 
-@router.options("/uploads", status_code=204)
-@router.options("/uploads/{upload_id}", status_code=204)
+@router.options("/uploads", name="describe_uploads", status_code=204)
 async def describe(service: TheService) -> Response:
     """What the server can do."""
     most = str(service.settings.max_upload_bytes)
     return Response(status_code=204, headers={**ABOUT_THE_SERVER, "Tus-Max-Size": most})
 
 
-@router.post("/uploads", status_code=201)
+@router.options("/uploads/{upload_id}", name="describe_upload", status_code=204)
+async def describe_one(upload_id: str, service: TheService) -> Response:  # noqa: ARG001 - the path
+    """What the server can do, whatever the upload."""
+    return await describe(service)
+
+
+@router.post(
+    "/uploads",
+    name="begin_upload",
+    status_code=201,
+    response_class=Response,
+    responses=BEGUN | refusals(*OF_BYTES),
+    openapi_extra=taking("Upload-Length", "Upload-Defer-Length", OF_SLICES, "Upload-Metadata"),
+)
 async def create(request: Request, service: TheService, owner: TheOwner) -> Response:
     """Begin an upload, with its first bytes if there are any in the body."""
     _speaks_tus(request)
@@ -106,7 +156,13 @@ async def create(request: Request, service: TheService, owner: TheOwner) -> Resp
     return Response(status_code=201, headers={**_standing(upload), **headers})
 
 
-@router.head("/uploads/{upload_id}", status_code=200)
+@router.head(
+    "/uploads/{upload_id}",
+    name="look_at_upload",
+    response_class=Response,
+    responses=UNKNOWN,
+    openapi_extra=taking(),
+)
 async def look(upload_id: str, request: Request, service: TheService, owner: TheOwner) -> Response:
     """How far an upload is."""
     _speaks_tus(request)
@@ -127,7 +183,13 @@ async def look(upload_id: str, request: Request, service: TheService, owner: The
     return Response(status_code=200, headers=headers)
 
 
-@router.patch("/uploads/{upload_id}", status_code=204)
+@router.patch(
+    "/uploads/{upload_id}",
+    name="continue_upload",
+    status_code=204,
+    responses=UNKNOWN | refusals(*OF_BYTES, *OF_TURNS),
+    openapi_extra=taking("Upload-Offset", "Upload-Length", OF_SLICES, needed="Upload-Offset"),
+)
 async def go_on(upload_id: str, request: Request, service: TheService, owner: TheOwner) -> Response:
     """Take some more bytes; the last ones make the upload a document."""
     _speaks_tus(request)
@@ -148,7 +210,13 @@ async def go_on(upload_id: str, request: Request, service: TheService, owner: Th
     return Response(status_code=204, headers=headers)
 
 
-@router.delete("/uploads/{upload_id}", status_code=204)
+@router.delete(
+    "/uploads/{upload_id}",
+    name="end_upload",
+    status_code=204,
+    responses=UNKNOWN,
+    openapi_extra=taking(),
+)
 async def end(upload_id: str, request: Request, service: TheService, owner: TheOwner) -> Response:
     """Give an upload up, and its bytes with it. A document that it has become stays."""
     _speaks_tus(request)

@@ -18,8 +18,9 @@ from docmill.errors import Problem
 from docmill.idempotency import Finished, Running
 from docmill.multipart import MultipartReader, PartBegins, PartData, PartEnds
 from docmill.receiving import IncomingFile, nothing_else
-from docmill.web import body, upload_fields
+from docmill.web import body, shapes, upload_fields
 from docmill.web.body import Body, CutOff
+from docmill.web.description import Responses, links, refusals
 from docmill.web.service import Service, TheOwner, TheService
 from docmill.web.upload_fields import new_document, text_of
 
@@ -56,9 +57,41 @@ BODY = {
     ],
 }
 
+LINKS = links(
+    status="read_status",
+    document="read_document",
+    content="read_content",
+    jobs="list_jobs",
+    pages="list_pages",
+    chunks="list_chunks",
+    text="read_text",
+    cancel="cancel_document",
+    retry="retry_document",
+    reprocess="reprocess_document",
+    delete="delete_document",
+)
+ANSWERS: Responses = {
+    200: {"model": shapes.Accepted, "description": "It is here already", "links": LINKS},
+    202: {"model": shapes.Accepted, "description": "It is kept, and in work", "links": LINKS},
+    **refusals(
+        *("MULTIPART_BROKEN", "FILE_MISSING", "FILE_EMPTY", "TOO_MANY_FILES"),
+        *("FILENAME_HAS_PATH", "FILENAME_HAS_CONTROL_CHARACTERS", "FILENAME_TOO_LONG"),
+        *("FILE_TOO_LARGE", "MEDIA_TYPE_UNSUPPORTED", "DUPLICATE"),
+        *("DIGEST_INVALID", "DIGEST_MISMATCH"),
+        *("IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_IN_USE", "IDEMPOTENCY_KEY_REUSED"),
+        *("TOO_MANY_UPLOADS", "QUOTA_EXCEEDED", "STORAGE_FULL"),
+    ),
+}
 
-@router.post("/upload-document-backend", status_code=202, openapi_extra=BODY)
-@router.post("/documents", status_code=202, openapi_extra=BODY)
+
+@router.post(
+    "/upload-document-backend",
+    name="upload_document_backend",
+    status_code=202,
+    responses=ANSWERS,
+    openapi_extra=BODY,
+)
+@router.post("/documents", status_code=202, responses=ANSWERS, openapi_extra=BODY)
 async def upload(request: Request, service: TheService, owner: TheOwner) -> JSONResponse:
     """Take a document. 202 means: bytes, document and first job are committed."""
     refuse_by_headers(request, service.settings.max_upload_bytes)

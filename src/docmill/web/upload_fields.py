@@ -16,8 +16,8 @@ LONGEST_SHOWN = 50
 
 # For the description of the API; `new_document` reads them.
 SCHEMA: dict[str, dict[str, Any]] = {
-    "collection": {"type": "string", "maxLength": LONGEST_NAME},
-    "external_id": {"type": "string", "maxLength": LONGEST_NAME},
+    "collection": {"type": "string", "maxLength": LONGEST_NAME, "pattern": "^[^\\x00]*$"},
+    "external_id": {"type": "string", "maxLength": LONGEST_NAME, "pattern": "^[^\\x00]*$"},
     "metadata": {"type": "string", "description": "a JSON object"},
     "priority": {"type": "string", "enum": list(PRIORITIES)},
     "on_duplicate": {"type": "string", "enum": list(ON_DUPLICATE)},
