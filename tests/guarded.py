@@ -1,6 +1,7 @@
 """A docmill that asks who comes: by API keys and by tokens of an identity provider."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -83,7 +84,10 @@ class Guarded:
 
 @contextlib.contextmanager
 def guarded_docmill(
-    admin_url: str, pooled: Callable[[str], str] | None = None, **env: str
+    admin_url: str,
+    pooled: Callable[[str], str] | None = None,
+    python: str = sys.executable,
+    **env: str,
 ) -> Iterator[Guarded]:
     """A served docmill on a database of its own; `pooled` is where the API finds that instead."""
     name = f"guarded_{uuid4().hex}"
@@ -103,7 +107,7 @@ def guarded_docmill(
             **({"DOCMILL_API_DATABASE_URL": pooled(url)} if pooled else {}),
             **env,
         }
-        docmill = Docmill(None, env=guarding, ready=False)
+        docmill = Docmill(None, env=guarding, ready=False, python=python)
         stack.callback(docmill.stop)
         until(lambda: docmill.http.get("/readyz").status_code == 200, "docmill is ready")
         admin = stack.enter_context(database.connect(url, autocommit=True))

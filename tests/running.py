@@ -99,9 +99,10 @@ class Docmill:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         ready: bool = True,
+        python: str = sys.executable,
     ) -> None:
         where = ["--data-dir", str(data_dir)] if data_dir else []
-        self.started = Started("serve", "--port", "0", *where, *arguments, env=env)
+        self.started = Started("serve", "--port", "0", *where, *arguments, env=env, python=python)
         self.url = self.started.says(SERVES.pattern)[1]
         self.http = httpx2.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
         if ready:

@@ -224,7 +224,10 @@ class Settings:
         86_400.0,
     )
     upload_idle_seconds: float = setting(
-        seconds(1, 3600), "How long an upload may send nothing before it is given up.", 60.0
+        seconds(1, 3600),
+        "How long an upload may send nothing before it is given up. A request's headers have as"
+        " long in all, but no more than 20 seconds.",
+        60.0,
     )
     lease_seconds: float = setting(
         seconds(1, 3600),

@@ -64,6 +64,8 @@ PROBLEMS = {
     "BODY_TOO_LARGE": ProblemKind(413, "The request's body is too large"),
     "HOST_REFUSED": ProblemKind(421, "The request's Host is not this server"),
     "ORIGIN_REFUSED": ProblemKind(403, "Requests from other web pages are refused"),
+    "HEADERS_STALLED": ProblemKind(408, "The request's headers stopped coming"),
+    "HEADERS_TOO_LARGE": ProblemKind(431, "The request's headers are too large"),
     "UPLOAD_STALLED": ProblemKind(408, "The upload stopped sending"),
     "RANGE_INVALID": ProblemKind(416, "The byte range lies outside the file"),
     "STORAGE_FULL": ProblemKind(507, "The database has no room left"),

@@ -25,6 +25,7 @@ from docmill.database import Addresses, ApiDatabase
 from docmill.errors import Unavailable
 from docmill.tick import Tick
 from docmill.web.app import create_app
+from docmill.web.wire import ACCEPTED_AT_ONCE, HEAD_BYTES, wire
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,6 +39,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 CLOSING_SECONDS = 5
+BACKLOG = 2048
 KILL_AFTER_SECONDS = 5.0
 
 
@@ -58,6 +60,11 @@ def serve(settings: Settings, addresses: Addresses) -> None:
         server = _Server(
             uvicorn.Config(
                 app,
+                http=wire(settings.upload_idle_seconds),
+                h11_max_incomplete_event_size=HEAD_BYTES,
+                ws="none",
+                backlog=ACCEPTED_AT_ONCE,
+                log_config=None,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -75,6 +82,11 @@ def serve(settings: Settings, addresses: Addresses) -> None:
 class _Server(uvicorn.Server):
     """Ends what would not end by itself soon, before it waits for answers to end."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(BACKLOG)  # it was lowered to what is accepted at once
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = cast("FastAPI", self.config.app)
         service: Service = app.state.service
@@ -87,7 +99,9 @@ class _Server(uvicorn.Server):
 def _listener(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG
+        )
     except OSError as error:
         raise Unavailable(
             f"{settings.host}:{settings.port} can't be listened on ({error.strerror}). Stop what"

@@ -63,7 +63,10 @@ class Edge:
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
         # Read on first: whoever is still sending would not hear it.
         await Body(Request(scope, receive), self._idle_seconds).drain()
-        await problems.response(problems.from_exception(error))(scope, receive, send)
+        response = problems.response(problems.from_exception(error))
+        if has_two_lengths(Headers(scope=scope)):
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> Identity | None:
         """Who asks; None where anybody may.
@@ -72,6 +75,8 @@ class Edge:
             Problem: the request is refused.
         """
         headers = Headers(scope=scope)
+        if has_two_lengths(headers):
+            raise Problem("BAD_REQUEST", "Send Content-Length or Transfer-Encoding, and not both.")
         self._refuse_other_hosts(headers)
         self._refuse_other_origins(scope["method"], headers)
         needed = scope_needed(scope["method"], scope["path"])
@@ -116,6 +121,11 @@ class Edge:
                 raise other_origin()
         elif urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
             raise other_origin()
+
+
+def has_two_lengths(headers: Headers) -> bool:
+    """Whether a proxy before us may see the body's end elsewhere, and what follows as a request."""
+    return "content-length" in headers and "transfer-encoding" in headers
 
 
 def too_many_uploads() -> Problem:
