@@ -89,6 +89,14 @@ def test_a_token_of_the_identity_provider_is_as_good_as_a_key(guarded: Guarded, 
     expect(page.locator(".welcome")).to_be_visible()
 
 
+@pytest.mark.usefixtures("signed_in")
+def test_a_first_visit_says_what_will_happen_and_offers_a_sample(page: Page) -> None:
+    expect(page.locator(".welcome")).to_contain_text("It is uploaded, read page by page")
+    page.get_by_role("button", name="Try it with a sample").click()
+    is_in_state(row(page, "how-docmill-works.pdf"), "completed")
+    expect(page.locator(".welcome")).to_be_hidden()
+
+
 @pytest.mark.parametrize("address", ["/", "/search?q=mill", "/operator", f"/view/{uuid4()}"])
 def test_every_view_asks_a_stranger_to_sign_in(guarded: Guarded, page: Page, address: str) -> None:
     page.goto(guarded.docmill.url + address)

@@ -430,16 +430,6 @@ def own(tmp_path: Path, port: int) -> Iterator[list[Docmill]]:
     assert started[-1].stop() == 0
 
 
-def test_a_first_visit_says_what_will_happen_and_offers_a_sample(
-    own: list[Docmill], page: Page
-) -> None:
-    page.goto(own[0].url)
-    expect(page.locator(".welcome")).to_contain_text("It is uploaded, read page by page")
-    page.get_by_role("button", name="Try it with a sample").click()
-    is_in_state(row(page, "how-docmill-works.pdf"), "completed")
-    expect(page.locator(".welcome")).to_be_hidden()
-
-
 def test_a_server_that_is_killed_in_the_middle_of_an_upload_gets_the_file_when_it_is_back(
     own: list[Docmill], page: Page, tmp_path: Path, port: int
 ) -> None:

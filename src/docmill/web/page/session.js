@@ -64,8 +64,8 @@ class Session extends EventTarget {
     if (this.who && this.who.owner !== seen.owner) return this.#leave();
     this.who = seen;
     this.isOpen = true;
+    poll.release(); // before a view begins, which would take it for an outage that has ended
     this.dispatchEvent(new Event("open"));
-    poll.release();
   }
 
   #close() {
