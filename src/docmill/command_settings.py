@@ -11,6 +11,7 @@ from types import FrameType
 
 import click
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from docmill import embed, migrate
 from docmill.config import Settings, read_settings, variable
@@ -22,6 +23,7 @@ from docmill.postgres_keeper import PostgresKeeper
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
 
+ADDRESSES = ("database_url", "api_database_url", "worker_database_url")
 DATABASE_FLAGS = ("data_dir", "database_url")
 WORK_FLAGS = ("slots", "lease_seconds", "max_attempts", "embedder", "log_level")
 
@@ -47,6 +49,7 @@ def configured(flags: dict[str, str | None]) -> Settings:
     """The checked settings of a command; a wrong one ends the program with its sentence."""
     try:
         settings = read_settings(flags=flags)
+        refuse_unreadable_addresses(settings)
     except SettingError as error:
         click.echo(f"docmill: {error}", err=True)
         sys.exit(EXIT_CONFIGURATION)
@@ -57,6 +60,31 @@ def configured(flags: dict[str, str | None]) -> Settings:
     )
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     return settings
+
+
+def refuse_unreadable_addresses(settings: Settings) -> None:
+    """Refuse what psycopg can't read, before it does so itself: its errors repeat parts of it.
+
+    Raises:
+        SettingError: an address is not well formed.
+    """
+    for name in ADDRESSES:
+        if not _is_readable(getattr(settings, name) or ""):
+            raise SettingError(
+                f"{variable(name)} is a value (kept secret), but takes an address such as"
+                " postgresql://user:password@host:5432/database; signs in the password that mean"
+                " something in an address are written as %40 and so on."
+            )
+
+
+def _is_readable(address: str) -> bool:
+    """Whether each part of an address can be what it stands for; a password may be in any part."""
+    try:
+        parts = conninfo_to_dict(address)
+    except psycopg.ProgrammingError:
+        return False
+    ports = str(parts.get("port") or "").split(",")
+    return "@" not in str(parts.get("host")) and all(not p or p.isdecimal() for p in ports)
 
 
 @contextmanager

@@ -119,8 +119,13 @@ class OpenAIEmbedder:
         except httpx2.HTTPError as error:
             raise Failure("EMBEDDER_UNAVAILABLE", f"{type(error).__name__}: {error}.") from error
         if response.status_code != httpx2.codes.OK:
-            raise refusal(response, content)
+            raise refusal(response, self._without_key(content))
         return vectors_of(content, len(texts), self.dimensions)
+
+    def _without_key(self, said: bytes) -> bytes:
+        """What a service says, without the key that some repeat; a document's owner reads it."""
+        key = (self._endpoint.api_key or "").encode()
+        return said.replace(key, b"***") if key else said
 
     def _read(self, response: httpx2.Response, count: int) -> bytes:
         most = count * self.dimensions * ANSWER_BYTES_PER_NUMBER + ANSWER_BYTES_BESIDES
