@@ -22,6 +22,7 @@ from docmill import database, embed, job_queue, migrate
 from docmill.accepting import Limits, NewDocument
 from docmill.config import Settings, read_settings
 from docmill.database import ApiDatabase, Sync
+from docmill.events import EVENTS
 from docmill.failpoint import Action, Commit, Moment
 from docmill.job_queue import Claimant
 from docmill.receiving import IncomingFile
@@ -40,6 +41,7 @@ QUICK = {
     "DOCMILL_DRAIN_SECONDS": "0",
     "DOCMILL_SLOTS": "1",
     "DOCMILL_LOG_LEVEL": "error",
+    "DOCMILL_WEBHOOK_TARGETS": "private",
 }
 # Of the role it is half a minute, so that a frozen worker's open transaction ends; here sooner.
 IMPATIENT = "-c idle_in_transaction_session_timeout=1500ms"
@@ -62,6 +64,10 @@ UPLOAD_COMMITS = frozenset({
     "end_upload",
 })  # fmt: skip
 KEY_COMMITS = frozenset({"begin_key", "forget_key"})
+# These lie on the way of what webhooks are told (test_failpoints_webhooks).
+WEBHOOK_COMMITS = frozenset({"claim_deliveries", "note_delivery"})
+# Every story has a webhook, at which nobody answers: what is told of an end is one commit with it.
+NOBODY = "http://127.0.0.1:9/"
 # Held by a worker that is dead when the story begins: one can be tried again, one can't.
 OVERDUE, LOST = "overdue.txt", "lost.txt"
 
@@ -80,11 +86,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What became of a document: its state, its reason, and everything that was kept of it."""
+    """What became of a document: its state, its reason, all that was kept of it, what is told."""
 
     status: str
     code: str | None
     outputs: Outputs
+    events: tuple[str, ...]
 
 
 class Scene:
@@ -105,11 +112,25 @@ class Scene:
 
     def set(self) -> None:
         """Upload the documents, by the API's own code."""
+        self.add_webhook(NOBODY)
         self.accept({OVERDUE: b"held by a dead worker"})
         self.accept({LOST: b"held for the last time"}, max_attempts=1)
         with database.connect(self.addresses.worker) as connection:
             assert len(job_queue.claim(connection, Claimant("dead", 0.001), 2)) == 2
         self.accept(DOCUMENTS)
+
+    def add_webhook(self, url: str) -> str:
+        """Add a webhook that wants to know everything; its id."""
+        row = self.one(
+            "insert into webhooks (owner_id, url, events) values (%s, %s, %s) returning id::text",
+            [OWNER, url, list(EVENTS)],
+        )
+        self.one(
+            "insert into webhook_secrets (owner_id, webhook_id, secret) values (%s, %s, %s)"
+            " returning webhook_id",
+            [OWNER, row["id"], bytes(32)],
+        )
+        return str(row["id"])
 
     def accept(self, contents: dict[str, bytes], *, max_attempts: int = 5) -> None:
         """Upload some documents."""
@@ -164,8 +185,16 @@ class Scene:
                 [document_id],
             )
             kept = outputs(self.admin, str(document_id))
-            found[name] = Ending(row["status"], row["code"], kept)
+            found[name] = Ending(row["status"], row["code"], kept, self.told_of(document_id))
         return found
+
+    def told_of(self, document_id: UUID) -> tuple[str, ...]:
+        """What webhooks are told of a document, in order."""
+        rows = self.admin.execute(
+            "select event from webhook_deliveries where document_id = %s order by version",
+            [document_id],
+        ).fetchall()
+        return tuple(row["event"] for row in rows)
 
     def untrue_trails(self) -> list[dict[str, Any]]:
         """Jobs whose audit trail does not say what happened: none."""

@@ -282,6 +282,12 @@ class Settings:
     embed_timeout_seconds: float = setting(
         seconds(0.1, 600), "How long one call to the endpoint may take.", 60.0
     )
+    webhook_targets: str = setting(
+        one_of("public", "private"),
+        "Where webhooks may lead: to `public` addresses by https, or also to this machine and its"
+        " `private` networks, there by http as well. Owners name them, and workers ask them.",
+        "public",
+    )
     log_level: str = setting(
         one_of("debug", "info", "warning", "error"), "How much is logged.", "info"
     )

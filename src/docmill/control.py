@@ -7,7 +7,7 @@ revoked or its rows are gone, so its next commit is refused and its next beat te
 from typing import Any
 from uuid import UUID
 
-from docmill import documents, job_queue
+from docmill import documents, events, job_queue
 from docmill.database import ApiDatabase, Async, Row, Statements
 from docmill.errors import Problem
 
@@ -28,7 +28,8 @@ class Control:
         async with self._database.commit(self._owner, "cancel") as connection:
             await _find(connection, document_id)
             await revoke(connection, document_id)
-            await connection.execute(STATEMENTS.cancel_document, which)
+            if await _one(connection, STATEMENTS.cancel_document, which):
+                await connection.execute(events.STATEMENTS.announce_end, which)
 
     async def retry(self, document_id: UUID) -> None:
         """Let a failed or cancelled document go on where it stopped, with all its attempts anew.
@@ -73,6 +74,7 @@ class Control:
         async with self._database.commit(self._owner, "delete") as connection:
             await _find(connection, document_id)
             await _lock_jobs(connection, document_id)
+            await connection.execute(STATEMENTS.hold_webhooks, which)
             row = await _one(connection, STATEMENTS.delete_document, which)
             if row is not None:
                 for file_id in sorted({row["file_id"], row["served_file_id"]} - {None}):

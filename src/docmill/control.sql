@@ -4,7 +4,8 @@
 -- cancel_document --
 update documents
 set status = 'cancelled', stage = null, version = version + 1, changed_at = now()
-where id = %(document_id)s and status in ('queued', 'processing');
+where id = %(document_id)s and status in ('queued', 'processing')
+returning id;
 
 -- retry_document --
 -- The counts stay: what was committed is done, and the work goes on behind it.
@@ -29,6 +30,14 @@ from documents where id = %(document_id)s;
 
 -- find_document --
 select status, file_id from documents where id = %(document_id)s;
+
+-- hold_webhooks --
+-- Webhooks that were or will be told of the document stay until it is deleted: a deletion of one at the
+-- same moment would delete some of the same deliveries, in another order.
+select from webhooks
+where id in (select webhook_id from webhook_deliveries where document_id = %(document_id)s)
+order by id
+for key share;
 
 -- delete_document --
 -- Jobs, attempts, pages, passages and vectors go with it. A worker that holds a job finds no row

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
+from docmill import events
 from docmill.database import Row, Statements, Sync, WorkerDatabase
 from docmill.errors import LeaseLost
 from docmill.lexical import tsvector
@@ -57,7 +58,7 @@ def advance(
 
 
 def complete(connection: Sync, job: Job) -> None:
-    """End the document: this generation serves from now on, earlier ones are dropped.
+    """End the document: this generation serves from now on, earlier ones go, and webhooks are told.
 
     Raises:
         LeaseLost: the document was cancelled, failed or deleted meanwhile.
@@ -65,6 +66,7 @@ def complete(connection: Sync, job: Job) -> None:
     row = connection.execute(STATEMENTS.complete_document, _generation(job)).fetchone()
     if row is None:
         raise LeaseLost
+    events.announce_end(connection, job.document_id)
     if row["former"]:
         which = {"file_id": row["former"]}
         connection.execute(STATEMENTS.lock_file, which)

@@ -12,8 +12,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docmill.errors import Failure
+from docmill.outgoing import retry_after
 
 CONNECT_SECONDS = 5.0
 TRIES = 3
@@ -164,21 +163,6 @@ def refusal(response: httpx2.Response, content: bytes) -> Failure:
     if response.status_code in NOT_LET_IN:
         return Failure("EMBEDDER_NOT_ALLOWED", detail)
     return Failure("EMBEDDER_REFUSED", detail)
-
-
-def retry_after(headers: httpx2.Headers) -> float | None:
-    """How many seconds the endpoint wants to be left alone, in any of the three ways to say so."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        value = headers.get("retry-after", "")
-        if value.replace(".", "", 1).isdecimal():
-            return float(value)
-        if value:
-            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        pass  # nonsense is as good as nothing: the usual backoff holds
-    return None
 
 
 def vectors_of(content: bytes, count: int, dimensions: int) -> NDArray[np.float32]:

@@ -27,11 +27,13 @@ ApiCommit = Literal[
     "create_upload", "take_upload", "keep_slice", "confirm_slice", "finish_upload", "leave_upload",
     "end_upload", "begin_key", "forget_key",
     "operate", "open_session", "close_session", "note_key_uses",
+    "change_webhook", "queue_delivery",
 ]  # fmt: skip
 WorkerCommit = Literal[
     "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune",
     "split", "keep_pages", "finish_parse", "keep_chunks", "finish_chunk", "keep_embeddings",
     "finish_embed", "keep_paid", "pause_service", "postpone", "sample",
+    "claim_deliveries", "note_delivery",
 ]  # fmt: skip
 MigrationCommit = Literal["create_roles", "apply_migration", "make_room_for_model"]
 Commit = ApiCommit | WorkerCommit | MigrationCommit

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from docmill import events
 from docmill.database import Row, Statements, Sync
 from docmill.errors import FAILURES, Failure, LeaseLost
 from docmill.lifecycle import PRIORITIES
@@ -230,10 +231,12 @@ def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool
         return False
     _end_attempt(connection, job, "lease_expired" if expired else "failed", error)
     connection.execute(STATEMENTS.revoke_jobs, {"document_id": job.document_id})
-    connection.execute(
+    ended = connection.execute(
         STATEMENTS.fail_document,
         {"document_id": job.document_id, "generation": job.generation, "error": Jsonb(error)},
-    )
+    ).fetchone()
+    if ended is not None:
+        events.announce_end(connection, job.document_id)
     return True
 
 

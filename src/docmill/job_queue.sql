@@ -236,7 +236,8 @@ returning id;
 -- generation failed; one that was served before goes on being served.
 update documents
 set status = 'failed', stage = null, error = %(error)s, version = version + 1, changed_at = now()
-where id = %(document_id)s and generation = %(generation)s and status in ('queued', 'processing');
+where id = %(document_id)s and generation = %(generation)s and status in ('queued', 'processing')
+returning id;
 
 -- release_job --
 -- Give a job back on SIGTERM or at the end of a tick's budget. It costs no attempt.

@@ -19,14 +19,25 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from docmill import attempt, documents, embedding_service, job_queue, migrate, receiving, sampling
+from docmill import (
+    attempt,
+    delivery,
+    documents,
+    embedding_service,
+    job_queue,
+    migrate,
+    receiving,
+    sampling,
+)
 from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
+from docmill.delivery import Delivery
 from docmill.embed import Embedder
 from docmill.errors import Failure, Unavailable
 from docmill.heartbeat import BEATS_PER_LEASE, Heartbeat
 from docmill.job_queue import Claimant
 from docmill.model import Job
+from docmill.outgoing import Reach
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.retry import RetryPolicy
 from docmill.spool import Spool
@@ -71,11 +82,13 @@ class Worker:
             settings.backoff_cap_seconds,
             settings.outage_patience_seconds,
         )
-        self._database = WorkerDatabase(address, connections=settings.slots + 2)
+        self._database = WorkerDatabase(address, connections=settings.slots + 3)
         self._heartbeat = Heartbeat(address, self._claimant, settings.slots)
         self._wakeup = WakeUp(address)
         self._spool = Spool(self._database)
         self._places: queue.SimpleQueue[Workplace] = queue.SimpleQueue()
+        reach = Reach(private=settings.webhook_targets == "private")
+        self._delivery = Delivery(self._database, self.id, reach, self._wakeup.now)
         self._slots = ThreadPoolExecutor(settings.slots, thread_name_prefix="slot")
         self._running: set[Future[None]] = set()
         self._draining = threading.Event()
@@ -104,8 +117,9 @@ class Worker:
                 self._drain(self._settings.drain_seconds)
 
     def _step(self) -> None:
-        """One round: reap, claim, and wait where nothing was there to claim."""
+        """One round: reap, deliver, claim, and wait where nothing was there to claim."""
         self._away_is_no_end(self._reap_when_it_is_time)
+        self._away_is_no_end(self._deliver)
         claimed = self._away_is_no_end(self._claim) or 0
         if claimed == 0 and not self._draining.is_set():
             self._away_is_no_end(self._say_idle)
@@ -121,14 +135,15 @@ class Worker:
         with _Opened(self):
             self._reap()
             while not self._draining.is_set() and time.monotonic() < ends:
-                if self._claim() == 0 and not self._running:
+                if self._claim() + self._deliver() == 0 and not self._is_busy():
                     break
                 self._wakeup.wait(min(self._settings.poll_seconds, ends - time.monotonic()))
             left = max(0.0, ends - time.monotonic())
             told_to_stop = self._draining.is_set()
             self._drain(min(left, self._settings.drain_seconds) if told_to_stop else left)
             with self._database.reading() as connection:
-                self._tally.remaining = job_queue.count_due(connection, self._embedder.name)
+                due = job_queue.count_due(connection, self._embedder.name)
+                self._tally.remaining = due + delivery.count_due(connection)
         return self._tally
 
     # the steps of the loop ---------------------------------------------------------------
@@ -151,6 +166,13 @@ class Worker:
         if jobs and self._idle:
             self._set_idle(idle=False)
         return len(jobs)
+
+    def _deliver(self) -> int:
+        """Send what webhooks are to be told. Their threads are their own: no document waits."""
+        return 0 if self._heartbeat.is_drained else self._delivery.claim()
+
+    def _is_busy(self) -> bool:
+        return bool(self._running) or self._delivery.is_busy
 
     def _say_idle(self) -> None:
         """Ask to be woken, then look once more: work may have come just before we asked."""
@@ -185,6 +207,7 @@ class Worker:
             ).fetchall()
             reaped = job_queue.reap(connection, self._policy)
             lost = job_queue.lost_for_good(connection)
+            delivery.reap(connection)
         for row in dead:
             log.warning("worker %s died", row["id"])
         for row in reaped:
@@ -195,6 +218,7 @@ class Worker:
         with self._database.commit("prune") as connection:
             receiving.prune(connection)
             embedding_service.prune(connection)
+            delivery.prune(connection)
             connection.execute(WORKERS.prune)
         with self._database.commit("sample") as connection:
             sampling.sample(connection)
@@ -250,6 +274,7 @@ class Worker:
         for hold in self._heartbeat.held():
             hold.stop.set()
         self._slots.shutdown(wait=True)
+        self._delivery.drain(max(0.0, ends - time.monotonic()))
 
     def _still_running(self) -> bool:
         return any(not future.done() for future in self._running)

@@ -19,7 +19,7 @@ delete from workers where id = %(id)s;
 
 -- notice_dead --
 -- Workers whose session ended and who did not come back in another one: their leases end now, and
--- the reaper takes their jobs. A worker that is slow keeps its session; one whose session was cut
+-- the reaper takes their jobs and deliveries. A worker that is slow keeps its session; one whose session was cut
 -- beats from a new one within a beat; after a restart of the server, no old session says anything.
 with dead as (
   delete from workers w
@@ -35,6 +35,13 @@ with dead as (
 ), ended as (
   update processing_jobs j set lease_until = now() - interval '1 microsecond'
   from held where held.id = j.id
+), sent as (
+  select d.id from webhook_deliveries d
+  where d.status = 'sending' and d.worker in (select id from dead)
+  order by d.id for no key update skip locked
+), let_go as (
+  update webhook_deliveries d set lease_until = now() - interval '1 microsecond'
+  from sent where sent.id = d.id
 )
 select id from dead;
 

@@ -15,6 +15,8 @@ import pytest
 from docmill import database
 from guarded import Guarded, Somebody, guarded_docmill
 from pooler import pooler
+from running import until
+from webhook_receiver import Receiver
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -34,18 +36,36 @@ class Victim:
     somebody: Somebody
     document: str
     upload: str
+    webhook: str
+    delivery: str
     secret: str
     key: str
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What stands in paths, by the name that it has there."""
+        return {
+            "{document_id}": self.document,
+            "{upload_id}": self.upload,
+            "{webhook_id}": self.webhook,
+            "{delivery_id}": self.delivery,
+        }
 
 
 @pytest.fixture(scope="module")
 def guarded(admin_url: str) -> Iterator[Guarded]:
-    with guarded_docmill(admin_url) as served:
+    with guarded_docmill(admin_url, DOCMILL_WEBHOOK_TARGETS="private") as served:
         yield served
 
 
 @pytest.fixture(scope="module")
-def victim(guarded: Guarded) -> Victim:
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def victim(guarded: Guarded, receiver: Receiver) -> Victim:
     somebody = guarded.somebody("upload", "read")
     secret, key = f"secret{uuid4().hex}", uuid4().hex
     answer = somebody.http.post(
@@ -64,7 +84,22 @@ def victim(guarded: Guarded) -> Victim:
     browser = guarded.with_credential(None).http
     shown = {"key": somebody.http.headers["authorization"].partition(" ")[2]}
     assert browser.post("/session", json=shown).status_code == 200
-    return Victim(somebody, document, upload, secret, key)
+    webhook, delivery = told(somebody, f"{receiver.url}/{secret}")
+    return Victim(somebody, document, upload, webhook, delivery, secret, key)
+
+
+def told(somebody: Somebody, url: str) -> tuple[str, str]:
+    """A webhook of somebody's, and the only delivery to it, which has arrived."""
+    asked = {"url": url, "events": ["document.failed"]}
+    webhook = somebody.http.post("/webhooks", json=asked).json()["id"]
+    delivery = somebody.http.post(f"/webhooks/{webhook}/test").json()["id"]
+
+    def arrived() -> bool:
+        (shown,) = somebody.http.get(f"/webhooks/{webhook}/deliveries").json()["deliveries"]
+        return bool(shown["status"] == "delivered")
+
+    until(arrived, "the test event arrives")
+    return webhook, delivery
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +119,30 @@ def paths(guarded: Guarded) -> list[str]:
 
 
 def headers_for(path: str, verb: str) -> dict[str, str]:
+    if path.startswith("/webhooks") and verb == "PATCH":
+        return {"Content-Type": "application/json"}
     if not path.startswith("/uploads"):
         return {"If-None-Match": '"1"', "Range": "bytes=0-3", "Prefer": "wait=1"}
     sent = {"Upload-Offset": "300", "Content-Type": "application/offset+octet-stream"}
     return TUS | (sent if verb == "PATCH" else {})
 
 
-def asked(somebody: Somebody, verb: str, path: str, document: str, upload: str) -> Any:
+def asked(somebody: Somebody, verb: str, path: str, ids: dict[str, str]) -> Any:
     """All of an answer but what differs from one answer to the next."""
-    where = path.replace("{document_id}", document).replace("{upload_id}", upload)
+    where = path
+    for name, value in ids.items():
+        where = where.replace(name, value)
+    assert "{" not in where, "there are ids that this test does not know"
+    content = b"{}" if path.startswith("/webhooks") else b"y" * 10
     answer = somebody.http.request(
         verb,
         where,
         headers=headers_for(path, verb),
-        content=b"y" * 10 if verb == "PATCH" else None,
+        content=content if verb == "PATCH" else None,
     )
-    text = answer.text.replace(document, "ID").replace(upload, "ID")
+    text = answer.text
+    for value in ids.values():
+        text = text.replace(value, "ID")
     text = re.sub(r"urn:uuid:[0-9a-f-]+", "urn:uuid", text)
     headers = {name: value for name, value in answer.headers.items() if name != "date"}
     return answer.status_code, headers, text
@@ -112,8 +155,8 @@ def test_foreign_and_unknown_ids_are_answered_alike(
     cells = 0
     for path in paths(guarded):
         for verb in VERBS:
-            foreign = asked(stranger, verb, path, victim.document, victim.upload)
-            unknown = asked(stranger, verb, path, str(uuid4()), str(uuid4()))
+            foreign = asked(stranger, verb, path, victim.ids)
+            unknown = asked(stranger, verb, path, {name: str(uuid4()) for name in victim.ids})
             assert foreign == unknown, (verb, path)
             assert foreign[0] in {200, 204, 404, 405}, (verb, path, foreign)
             assert victim.secret not in foreign[2]
@@ -128,6 +171,8 @@ def state_of(victim: Victim) -> tuple[Any, ...]:
         http.get(f"/documents/{victim.document}").json(),
         http.get(f"/documents/{victim.document}/jobs").json(),
         http.head(f"/uploads/{victim.upload}", headers=TUS).headers["upload-offset"],
+        http.get(f"/webhooks/{victim.webhook}").json(),
+        http.get(f"/webhooks/{victim.webhook}/deliveries").json(),
     )
 
 
@@ -140,6 +185,7 @@ def state_of(victim: Victim) -> tuple[Any, ...]:
         "/documents?q=plan",
         "/documents?ids={document}",
         "/collections",
+        "/webhooks",
         "/limits",
     ],
 )

@@ -1,7 +1,7 @@
 """Every commit x {killed, frozen, an unexpected exception} x {just before, just after}.
 
 Afterwards every acknowledged document has ended as it would have undisturbed, with the same pages,
-passages and vectors, and the audit trail has one row per attempt.
+passages and vectors; its end is told of once, and the audit trail has one row per attempt.
 """
 
 import re
@@ -18,7 +18,7 @@ from docmill.failpoint import (
     WORKER_COMMITS,
     WorkerCommit,
 )
-from faults import SERVICE_COMMITS, Ending, Fault, side_by_side, undisturbed
+from faults import SERVICE_COMMITS, WEBHOOK_COMMITS, Ending, Fault, side_by_side, undisturbed
 
 SOURCES = Path(docmill.__file__).parent
 
@@ -43,10 +43,13 @@ def as_it_must_be(endings: dict[str, Ending]) -> dict[str, Ending]:
         "overdue.txt": ("completed", None),
         "lost.txt": ("failed", "WORKER_LOST"),
     }
+    assert all(ending.events == (f"document.{ending.status}",) for ending in endings.values())
     return endings
 
 
-@pytest.mark.parametrize("commit", [c for c in WORKER_COMMITS if c not in SERVICE_COMMITS])
+@pytest.mark.parametrize(
+    "commit", [c for c in WORKER_COMMITS if c not in SERVICE_COMMITS | WEBHOOK_COMMITS]
+)
 def test_worker_struck_at_a_commit_loses_and_doubles_nothing(
     admin_url: str, expected: dict[str, Ending], commit: WorkerCommit
 ) -> None:

@@ -4,6 +4,7 @@ What a client was told happened has happened. What it was not told has happened 
 and it can find out which.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -28,7 +29,7 @@ from docmill.failpoint import (
     Moment,
 )
 from docmill.web.authentication import COOKIE
-from faults import KEY_COMMITS, UPLOAD_COMMITS, Fault, Scene, new_scene
+from faults import KEY_COMMITS, NOBODY, UPLOAD_COMMITS, Fault, Scene, new_scene
 from running import SERVES, Started, until
 
 PART = 1 << 20
@@ -80,7 +81,9 @@ def is_gone(scene: Scene, document: str) -> bool:
     return bool(row["there"] == 0)
 
 
-def request_for(scene: Scene, commit: ApiCommit) -> Request:
+def request_for(  # noqa: PLR0911 - one return per kind of commit
+    scene: Scene, commit: ApiCommit
+) -> Request:
     """The request on whose way the commit lies, and a document in the state that it needs."""
     name = f"{uuid4().hex}.txt"
     if commit in {"keep_part", "accept_document"}:
@@ -91,6 +94,8 @@ def request_for(scene: Scene, commit: ApiCommit) -> Request:
         return Request("POST", "/documents", broken, is_there, name)
     if commit == "operate":
         return drain_of(scene, name)
+    if commit in {"change_webhook", "queue_delivery"}:
+        return webhook_act(scene, next(WEBHOOK_ACTS[commit]))
     if commit in {"open_session", "close_session"}:
         return session_of(scene, commit)
     document = str(scene.documents.popitem()[1])
@@ -98,6 +103,63 @@ def request_for(scene: Scene, commit: ApiCommit) -> Request:
         return Request("DELETE", f"/documents/{document}", b"", is_gone, document)
     states = {"cancel": ("cancelled",), "retry": ("queued",), "reprocess": ("queued",)}[commit]
     return Request("POST", f"/documents/{document}/{commit}", b"", in_state(*states), document)
+
+
+# Several acts of one kind of commit: each is struck by some of the faults.
+WEBHOOK_ACTS = {
+    "change_webhook": itertools.cycle(["add", "change", "delete", "rotate"]),
+    "queue_delivery": itertools.cycle(["test", "replay"]),
+}
+
+
+def webhook_act(scene: Scene, act: str) -> Request:
+    """What an owner does with a webhook, and what the rows say when it is done."""
+    webhook = scene.add_webhook(f"{NOBODY}{uuid4().hex}")
+    where, kind = f"/webhooks/{webhook}", "application/json"
+    env = {"DOCMILL_WEBHOOK_TARGETS": "private"}
+
+    def seen(query: str, *parameters: str) -> Callable[[Scene, str], bool]:
+        return lambda scene, _: bool(scene.one(query, [*parameters])["is_so"])
+
+    match act:
+        case "add":
+            url = f"{NOBODY}{uuid4().hex}"
+            is_there = seen(
+                "select count(s.secret) = 1 as is_so from webhooks w left join webhook_secrets s"
+                " on s.webhook_id = w.id where w.url = %s",
+                url,
+            )
+            asked = json.dumps({"url": url}).encode()
+            return Request("POST", "/webhooks", asked, is_there, webhook, kind, env=env)
+        case "change":
+            query = "select description = 'new' as is_so from webhooks where id = %s"
+            content = b'{"description": "new"}'
+            return Request("PATCH", where, content, seen(query, webhook), webhook, kind)
+        case "delete":
+            query = "select count(*) = 0 as is_so from webhooks where id = %s"
+            return Request("DELETE", where, b"", seen(query, webhook), webhook)
+        case "rotate":
+            query = (
+                "select count(*) = 2 as is_so, count(*) filter (where expires_at is null) as last"
+                " from webhook_secrets where webhook_id = %s having"
+                " count(*) filter (where expires_at is null) = 1"
+            )
+            path = f"{where}/rotate-secret"
+            return Request("POST", path, b"", seen(query, webhook), webhook)
+        case "test":
+            query = "select count(*) = 1 as is_so from webhook_deliveries where webhook_id = %s"
+            return Request("POST", f"{where}/test", b"", seen(query, webhook), webhook)
+    delivery = scene.one(
+        "insert into webhook_deliveries (owner_id, webhook_id, event, body, status, attempt,"
+        " finished_at) select owner_id, id, 'webhook.test', '{}', 'failed', 3, now() from webhooks"
+        " where id = %s returning id::text",
+        [webhook],
+    )["id"]
+    query = (
+        "select status = 'waiting' and released = 3 as is_so from webhook_deliveries where id = %s"
+    )
+    path = f"{where}/deliveries/{delivery}/replay"
+    return Request("POST", path, b"", seen(query, delivery), webhook)
 
 
 def drain_of(scene: Scene, worker: str) -> Request:
@@ -180,7 +242,7 @@ def struck(scene: Scene, fault: Fault, request: Request) -> None:
             assert (status, happened) == (400, False)
         else:
             assert happened == (fault.moment == "after" or fault.action == "freeze"), status
-        assert happened or status not in {200, 202, 204}, "told, but not done"
+        assert happened or status not in {200, 201, 202, 204}, "told, but not done"
         if fault.action == "raise":
             assert status == 500
         ended = server.wait() if fault.action == "kill" else server.terminate()

@@ -20,6 +20,7 @@ from docmill.web import (
     ticks,
     tus,
     upload,
+    webhooks,
 )
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,6 +36,7 @@ ROUTERS = (
     ticks,
     tus,
     upload,
+    webhooks,
 )
 
 

@@ -29,6 +29,7 @@ from docmill.web import (
     ticks,
     tus,
     upload,
+    webhooks,
 )
 from docmill.web.authentication import Authenticator
 from docmill.web.description import DescribedApp
@@ -46,6 +47,7 @@ MODULES = (
     documents,
     search,
     operations,
+    webhooks,
     ticks,
 )
 

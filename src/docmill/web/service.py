@@ -15,10 +15,12 @@ from docmill.embed import Embedder
 from docmill.errors import Problem
 from docmill.identity import Identity
 from docmill.operations import Operations
+from docmill.outgoing import Reach
 from docmill.tick import Tick
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
 from docmill.web.authentication import Authenticator
+from docmill.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,14 @@ def _control(service: TheService, owner: TheOwner) -> Control:
 
 
 TheControl = Annotated[Control, Depends(_control)]
+
+
+def _webhooks(service: TheService, owner: TheOwner) -> Webhooks:
+    reach = Reach(private=service.settings.webhook_targets == "private")
+    return Webhooks(service.database, owner, reach)
+
+
+TheWebhooks = Annotated[Webhooks, Depends(_webhooks)]
 
 
 @dataclass(frozen=True, slots=True)
