@@ -45,6 +45,12 @@ def trickles(handler: BaseHTTPRequestHandler, released: threading.Event) -> None
         handler.wfile.flush()
 
 
+def hangs_in_its_body(handler: BaseHTTPRequestHandler, released: threading.Event) -> None:
+    """Say that all is well, and never come to the end of the answer."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    released.wait()
+
+
 def closes(_: BaseHTTPRequestHandler, __: threading.Event) -> None:
     """End the connection without an answer."""
 

@@ -114,6 +114,20 @@ def next_step(outcome: Outcome, tries: int, chance: float = 0.0) -> Step:
     return Step("waiting", max(asked, WAITS[tries - 1] * (1 + CHANCE * chance)))
 
 
+def claim(connection: Sync, worker: str, senders: int) -> list[Claimed]:
+    """Take as many due deliveries as there are senders free; often none."""
+    rows = connection.execute(
+        STATEMENTS.claim_deliveries,
+        {
+            "senders": senders,
+            "at_once": AT_ONCE_PER_WEBHOOK,
+            "lease": LEASE_SECONDS,
+            "worker": worker,
+        },
+    ).fetchall()
+    return [_claimed(row) for row in rows]
+
+
 def send(sender: Sender, claimed: Claimed) -> Outcome:
     """Send it once. Never raises: whatever happens is an outcome."""
     signed = webhook_signing.headers(str(claimed.id), claimed.at, claimed.body, claimed.secrets)
@@ -200,18 +214,10 @@ class Delivery:
         if free <= 0:
             return 0
         with self._database.commit("claim_deliveries") as connection:
-            rows = connection.execute(
-                STATEMENTS.claim_deliveries,
-                {
-                    "senders": free,
-                    "at_once": AT_ONCE_PER_WEBHOOK,
-                    "lease": LEASE_SECONDS,
-                    "worker": self._worker,
-                },
-            ).fetchall()
-        for row in rows:
-            self._under_way.add(self._threads.submit(self._deliver, _claimed(row)))
-        return len(rows)
+            claims = claim(connection, self._worker, free)
+        for claimed in claims:
+            self._under_way.add(self._threads.submit(self._deliver, claimed))
+        return len(claims)
 
     def drain(self, seconds: float) -> None:
         """Let what is under way end within this time, and have the rest given back."""

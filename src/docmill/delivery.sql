@@ -48,7 +48,7 @@ select t.id, t.webhook_id, t.attempt, t.released, t.lease_token, t.body, w.url,
        extract(epoch from now())::bigint as at,
        array(select s.secret from webhook_secrets s
              where s.webhook_id = w.id and (s.expires_at is null or s.expires_at > now())
-             order by s.created_at desc) as secrets
+             order by s.created_at desc limit 3) as secrets
 from taken t join webhooks w on w.id = t.webhook_id;
 
 -- lock_webhook --

@@ -2,7 +2,8 @@
 
 An endpoint that is busy or away is a passing failure: asked again here when it wants so within
 seconds, else by the queue, after the wait that it asked for. What it refuses, it will refuse again.
-An answer is checked before any of it is kept.
+An answer is checked before any of it is kept. Where the endpoint is says the operator, and mostly
+that is a private network: `outgoing.py`, which is for addresses that users name, would refuse it.
 """
 
 import base64

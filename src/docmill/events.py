@@ -1,5 +1,6 @@
 """What webhooks are told of documents. Written in the commit that ends a document, sent later."""
 
+from typing import Literal, get_args
 from uuid import UUID
 
 from docmill.database import Statements, Sync
@@ -7,8 +8,9 @@ from docmill.database import Statements, Sync
 STATEMENTS = Statements("events")
 
 # What a webhook can want, and what it wants if nothing is said.
-EVENTS = ("document.completed", "document.failed", "document.cancelled")
-USUAL_EVENTS = ("document.completed", "document.failed")
+Event = Literal["document.completed", "document.failed", "document.cancelled"]
+EVENTS: tuple[Event, ...] = get_args(Event)
+USUAL_EVENTS: tuple[Event, ...] = ("document.completed", "document.failed")
 # Not of a document: an owner tries a webhook.
 TEST = "webhook.test"
 

@@ -216,7 +216,9 @@ def _port(url: httpx2.URL) -> int:
 def _read_some(response: httpcore2.Response) -> None:
     """Let the other side finish a short answer in peace. What it says, its status has said."""
     read = 0
-    with suppress(httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException):
+    with suppress(
+        httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, Stopped
+    ):
         for piece in response.iter_stream():
             read += len(piece)
             if read > READ_OF_ANSWER:

@@ -12,10 +12,13 @@ from docmill.control import Control
 from docmill.database import Addresses, Sync
 from docmill.embed import Embedder
 from docmill.errors import Failure
+from docmill.events import EVENTS
 from docmill.model import Job
+from docmill.outgoing import Reach
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.receiving import IncomingFile
 from docmill.spool import Spool
+from docmill.webhooks import Change, Webhooks
 from docmill.worker import Worker
 from docmill.workplace import Workplace
 from isolation.turns import Session, TurnApiDatabase, TurnCursor, TurnWorkerDatabase
@@ -23,6 +26,8 @@ from made_rows import OWNER
 
 # A lease that no test outlives, and no wait before the next try.
 SETTINGS = read_settings({"DOCMILL_LEASE_SECONDS": "3600", "DOCMILL_BACKOFF_SECONDS": "0"})
+# The owner's webhook, which wants to know everything. Nobody delivers here.
+WEBHOOK = UUID(int=1)
 LIMITS = Limits(SETTINGS.max_upload_bytes, None, SETTINGS.max_attempts)
 
 
@@ -98,6 +103,7 @@ class OwnerPart:
         self.session = Session(name)
         self._database = TurnApiDatabase(addresses.api, connections=1)
         self._control = Control(self._database, OWNER)
+        self._webhooks = Webhooks(self._database, OWNER, Reach())
         self._call(self._open)
 
     def cancel(self, document_id: UUID) -> None:
@@ -111,6 +117,12 @@ class OwnerPart:
 
     def delete(self, document_id: UUID) -> None:
         self.session.wait_for(self._control.delete(document_id))
+
+    def delete_webhook(self) -> None:
+        self.session.wait_for(self._webhooks.delete(WEBHOOK))
+
+    def enable_webhook(self) -> None:
+        self.session.wait_for(self._webhooks.change(WEBHOOK, Change(enabled=True)))
 
     def upload(self, document: NewDocument, content: bytes) -> UUID:
         """Upload a file; the document that it has become, or was already."""
@@ -151,6 +163,14 @@ class Cast:
             for name in ("first", "second", "third")
         }
         self.owners = {name: OwnerPart(name, addresses) for name in ("owner", "another")}
+
+    def add_webhook(self) -> None:
+        """Let the owner have a webhook, from before anything happens."""
+        self.admin.execute(
+            "insert into webhooks (id, owner_id, url, events) values (%s, %s, 'https://a.example',"
+            " %s) on conflict do nothing",
+            [WEBHOOK, OWNER, list(EVENTS)],
+        )
 
     def __getitem__(self, name: str) -> Part:
         return self.workers.get(name) or self.owners[name]

@@ -31,6 +31,8 @@ DEEDS: dict[str, Callable[[Any, Scene], object]] = {
     "retries": lambda part, scene: part.retry(scene.document_id),
     "reprocesses": lambda part, scene: part.reprocess(scene.document_id),
     "deletes": lambda part, scene: part.delete(scene.document_id),
+    "deletes the webhook": lambda part, _: part.delete_webhook(),
+    "enables the webhook": lambda part, _: part.enable_webhook(),
     "uploads it again": lambda part, _: part.upload(scenes.HELLO_TXT, scenes.HELLO),
     "uploads it anew": lambda part, _: part.upload(
         replace(scenes.HELLO_TXT, on_duplicate="replace"), scenes.HELLO
@@ -372,4 +374,8 @@ MEETINGS = [
         ("owner uploads it again", "another retries"),
         {"queued, embed queued (cancelled)"},
     ),
+    Meeting(scenes.held, ("first carries on", "owner deletes the webhook"), {"completed"}),
+    Meeting(scenes.held, ("owner cancels", "another deletes the webhook"), {CANCELLED}),
+    Meeting(scenes.completed, ("owner deletes", "another deletes the webhook"), {GONE}),
+    Meeting(scenes.completed, ("owner deletes", "another enables the webhook"), {GONE}),
 ]

@@ -107,6 +107,16 @@ PROMISES = (
              select from documents d where d.file_id = f.id)""",
         "delete from documents",
     ),
+    Promise(
+        "each webhook that wants to know is told what a document has come to",
+        """select d.id from documents d
+           join webhooks w on w.owner_id = d.owner_id and 'document.' || d.status = any (w.events)
+           where not exists (
+             select from webhook_deliveries t
+             where t.webhook_id = w.id and t.document_id = d.id and t.version = d.version
+               and t.event = 'document.' || d.status)""",
+        "delete from webhook_deliveries",
+    ),
 )
 _ALL = " union all ".join(
     f"select $says${promise.says}$says$ as says, id::text as id from ({promise.query}) broken"

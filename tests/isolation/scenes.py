@@ -142,6 +142,7 @@ def _uploaded(cast: Cast, name: str, content: bytes) -> Scene:
 
 
 def _accepted(cast: Cast, document: NewDocument, content: bytes) -> Scene:
+    cast.add_webhook()
     owner = cast.owners["owner"]
     return Scene(owner.session.call(lambda: owner.upload(document, content)))
 

@@ -31,6 +31,7 @@ from webhook_receiver import (
     closes,
     closes_in_the_middle,
     hangs,
+    hangs_in_its_body,
     no_http,
     trickles,
 )
@@ -159,6 +160,12 @@ def test_an_answer_is_its_status_and_no_redirect_is_followed(mood: Mood, answer:
         receiver.mood = mood
         assert Sender(PRIVATE, 10).post(receiver.url, {}, b"x") == answer
         assert len(receiver.received) == 1
+
+
+def test_a_body_that_never_ends_changes_nothing_of_what_the_status_says() -> None:
+    with Receiver() as receiver:
+        receiver.mood = hangs_in_its_body
+        assert Sender(PRIVATE, 0.5).post(receiver.url, {}, b"x") == Answer(200)
 
 
 @pytest.mark.parametrize("mood", [closes, closes_in_the_middle, no_http])

@@ -24,7 +24,7 @@ create table webhooks (
   constraint failing_says_since_when check ((failures > 0) = (failing_since is not null))
 );
 
--- What deliveries are signed with. The newest has no end; one that was replaced signs as well until
+-- What deliveries are signed with, as it is: to sign takes the secret itself. The newest has no end; one that was replaced signs as well until
 -- its end, so that receivers can change theirs meanwhile.
 create table webhook_secrets (
   owner_id uuid not null default current_owner(),

@@ -1,7 +1,7 @@
 """`/webhooks`: where an owner is told of documents that have ended, and what was sent."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from docmill import status, webhooks
 from docmill.database import Row
-from docmill.events import USUAL_EVENTS
+from docmill.events import EVENTS, USUAL_EVENTS, Event
 from docmill.outgoing import LONGEST_URL
 from docmill.web import conditional, paging
 from docmill.web.service import TheOwner, TheWebhooks
@@ -32,8 +32,7 @@ HOW_TO_ENABLE = 'PATCH with {"enabled": true} enables it; what waits is sent the
 
 Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
 Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
-Event = Literal["document.completed", "document.failed", "document.cancelled"]
-Events = Annotated[list[Event], Field(min_length=1, max_length=3)]
+Events = Annotated[list[Event], Field(min_length=1, max_length=len(EVENTS))]
 
 
 class NewWebhook(BaseModel):
@@ -42,7 +41,7 @@ class NewWebhook(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: Url
-    events: Events = Field(default_factory=lambda: list(USUAL_EVENTS))  # type: ignore[arg-type]
+    events: Events = Field(default_factory=lambda: list(USUAL_EVENTS))
     description: Description = ""
 
 
