@@ -15,7 +15,7 @@ with recursive told as (
 ), under_way as (
   select webhook_id, owner_id, count(*) as n from webhook_deliveries
   where status = 'sending' group by webhook_id, owner_id
-), candidates as (
+), candidates as materialized (
   select c.id, c.run_at,
          coalesce((select sum(u.n) from under_way u where u.owner_id = w.owner_id), 0)
            + row_number() over (partition by w.owner_id order by c.run_at, c.id) as turn
@@ -29,11 +29,13 @@ with recursive told as (
     limit greatest(0, case when w.failures > 0 then 1 else %(at_once)s end - coalesce(u.n, 0))) c
   where w.disabled_at is null and (w.paused_until is null or w.paused_until <= now())
 ), due as (
-  select d.id from webhook_deliveries d join candidates c on c.id = d.id
-  where d.status = 'waiting'
-  order by c.turn, c.run_at, c.id
+  select l.id from (select id, turn, run_at from candidates order by turn, run_at, id) c
+  cross join lateral (
+    -- That it still waits, in words that leave the planner no way to it but by the id.
+    select d.id from webhook_deliveries d
+    where d.id = c.id and d.lease_token is null and d.finished_at is null
+    for no key update skip locked) l
   limit %(senders)s
-  for no key update of d skip locked
 ), taken as (
   update webhook_deliveries d
   set status = 'sending', attempt = d.attempt + 1, lease_token = gen_random_uuid(),

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from standardwebhooks import WebhookVerificationError
 
+from docmill.web import shapes
 from guarded import Guarded, Somebody, guarded_docmill
 from running import until
 from webhook_receiver import Mood, Receiver, answers, closes, hangs, well
@@ -100,7 +101,10 @@ def test_a_completed_document_is_told_of_once_signed_and_logged(
     }
     assert received.headers["content-type"] == "application/json"
     assert json.dumps(event, separators=(",", ":")).encode() == received.body
+    assert set(webhook) == set(shapes.WebhookWithSecret.__annotations__)
     delivery = noted(somebody, webhook)
+    assert set(delivery) == set(shapes.Delivery.__annotations__)
+    assert set(delivery["attempts"][0]) == set(shapes.DeliveryAttempt.__annotations__)
     assert (delivery["id"], delivery["status"]) == (received.id, "delivered")
     assert (delivery["status_code"], delivery["error"]) == (200, None)
     assert delivery["document_id"] == document

@@ -23,7 +23,9 @@ ROLES = {
     "changes": API_ROLE,
     "contents": API_ROLE,
     "control": API_ROLE,
+    "delivery": WORKER_ROLE,
     "documents": WORKER_ROLE,
+    "events": WORKER_ROLE,
     "embedding_service": WORKER_ROLE,
     "idempotency": API_ROLE,
     "job_queue": WORKER_ROLE,
@@ -33,6 +35,7 @@ ROLES = {
     "stage_limits": API_ROLE,
     "status": API_ROLE,
     "uploads": API_ROLE,
+    "webhooks": API_ROLE,
     "workers": WORKER_ROLE,
 }
 # Files that are not measured here, and why.
@@ -44,10 +47,12 @@ ELSEWHERE = {
 # Statements whose cost grows with what they are asked for, and why that may be.
 GROWS = {
     "accepting.used_bytes": "a sum over an owner's files, asked only where owners have a quota",
+    "delivery.count_due": "a count of what is due, for the answer of a tick",
     "job_queue.count_due": "a count of what is due, for the answer of a tick",
     "listing.count_documents": "counts an owner's documents",
     "listing.list_collections": "counts an owner's documents",
     "sampling.sample": "a sum over what is live, once a minute on all machines together",
+    "webhooks.delete_webhook": "deletes a webhook's log with it",
 }
 
 ERROR = Jsonb({"code": "INTERNAL"})
@@ -82,6 +87,15 @@ LOST = (
 VECTOR = f"[{','.join(['0.1'] * MODEL.dimensions)}]"
 UPLOAD = {"id": id_of("upload", 5), "holder": id_of("holder", 5), "expiry": 3600.0}
 CHUNK = {"stage": "chunk", "priority": -1}
+ENDED = b"update webhook_secrets set expires_at = now() where expires_at is null"
+WEBHOOK = {"webhook_id": id_of("webhook", 0), "id": id_of("webhook", 0)}
+DELIVERED = {**WEBHOOK, "delivery_id": id_of("delivery", 30_000)}
+SENDING = {
+    "id": id_of("burst delivery", 300_001),
+    "token": id_of("token", 300_001),
+    "attempt": 1,
+    "webhook_id": id_of("webhook", 2),
+}
 KEY = {"key": "15", "token": id_of("token", 5)}
 
 
@@ -129,8 +143,33 @@ COSTS = {
     "control.cancel_document": Cost(100, "waiting"),
     "control.delete_document": Cost(1000),
     "control.find_document": Cost(50),
+    "control.hold_webhooks": Cost(100),
     "control.reprocess_document": Cost(100),
     "control.retry_document": Cost(100, "failed"),
+    "delivery.claim_deliveries": Cost(2000, told={"senders": 8, "at_once": 2}),
+    "delivery.end_attempt": Cost(100, "running", {**SENDING, "status_code": 200, "error": None}),
+    "delivery.lock_webhook": Cost(50, told=WEBHOOK),
+    "delivery.note_delivery": Cost(
+        100, "running", {**SENDING, "status": "waiting", "wait": 5.0, "released": 0}
+    ),
+    "delivery.prune_deliveries": Cost(30000),
+    "delivery.prune_secrets": Cost(100),
+    "delivery.reap_deliveries": Cost(
+        3000,
+        behind=b"update webhook_deliveries set lease_until = now() - interval '1 hour'"
+        b" where status = 'sending'",
+    ),
+    "delivery.webhook_fails": Cost(
+        100,
+        told={
+            **WEBHOOK,
+            "retry_after": 0.0,
+            "gone": False,
+            "gave_up": True,
+            "lasting": 60.0,
+        },
+    ),
+    "delivery.webhook_is_well": Cost(50, told=WEBHOOK),
     "documents.advance_document": Cost(
         100,
         "running",
@@ -179,6 +218,7 @@ COSTS = {
     ),
     "embedding_service.pause": Cost(50, told={"name": "service"}),
     "embedding_service.prune_paid": Cost(8000),
+    "events.announce_end": Cost(100),
     "idempotency.begin": Cost(100, told=KEY),
     "idempotency.find": Cost(50, told=KEY),
     "idempotency.finish": Cost(
@@ -252,6 +292,37 @@ COSTS = {
     "uploads.leave": Cost(50, "received", UPLOAD),
     "uploads.read_parts": Cost(50, told={"position": 0, "end": 5}),
     "uploads.take": Cost(50, "received", {**UPLOAD, "length": None}),
+    "webhooks.add_secret": Cost(50, told={**WEBHOOK, "secret": HASH}, behind=ENDED),
+    "webhooks.add_test": Cost(100, told={**WEBHOOK, "event": "webhook.test"}),
+    "webhooks.add_webhook": Cost(
+        100,
+        told={
+            "url": "https://a.example/",
+            "description": "",
+            "events": ["document.failed"],
+            "most": 20,
+        },
+    ),
+    "webhooks.change_webhook": Cost(
+        50,
+        told={
+            **WEBHOOK,
+            "url": None,
+            "description": "new",
+            "events": None,
+            "enabled": True,
+        },
+    ),
+    "webhooks.end_secrets": Cost(50, told={**WEBHOOK, "overlap": 60.0}),
+    "webhooks.forget_failures": Cost(50, told=WEBHOOK),
+    "webhooks.hurry_deliveries": Cost(100, told=WEBHOOK),
+    "webhooks.list_deliveries": Cost(
+        1000,
+        told={**WEBHOOK, "delivery_id": None, "place_id": None, "place_at": None, "limit": 51},
+    ),
+    "webhooks.list_webhooks": Cost(50, told={"id": None}),
+    "webhooks.lock_webhook": Cost(50, told=WEBHOOK),
+    "webhooks.replay_delivery": Cost(100, told=DELIVERED),
     "workers.gone": Cost(50, told={"id": "w1"}),
     "workers.idle": Cost(50, told={"id": "w1", "idle": True}),
     "workers.live": Cost(50),

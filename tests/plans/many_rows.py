@@ -136,6 +136,22 @@ insert into idempotent_requests (owner_id, key, until, fingerprint, status, answ
 insert into paid_embeddings (owner_id, model_id, text_sha256, embedding)
   select owner_id, 1, sha256(n::text::bytea), '[1,2,3]' from made where n % 5 = 0;
 
+insert into webhooks (id, owner_id, url, events)
+  select pg_temp.id('webhook', n), pg_temp.id('owner', n), 'https://a.example/',
+         '{document.completed}'
+  from generate_series(0, 999) n;
+insert into webhook_secrets (owner_id, webhook_id, secret)
+  select owner_id, id, sha256('secret') from webhooks;
+
+-- The oldest are to be pruned.
+insert into webhook_deliveries (id, owner_id, webhook_id, document_id, version, event, body, status,
+    attempt, created_at, finished_at)
+  select pg_temp.id('delivery', n), owner_id, pg_temp.id('webhook', owner), id, 0,
+         'document.completed', '{}', 'delivered', 1,
+         case when n <= 1000 then now() - interval '40 days'
+              else now() - interval '1 second' * (1000000 - n) end, now()
+  from made;
+
 -- What is to be pruned.
 insert into files (id, owner_id, receiving_until)
   select pg_temp.id('cut off', n), owner_id, now() - interval '1 hour' from made where n <= 1000;
@@ -202,6 +218,20 @@ insert into job_attempts (owner_id, job_id, attempt, worker, ended_at, outcome, 
          case when status = 'queued' then 'failed' end,
          case when status = 'queued' then '{}'::jsonb end
   from processing_jobs where status in ('queued', 'running') and attempt = 1;
+
+insert into webhook_deliveries (id, owner_id, webhook_id, document_id, version, event, body, status,
+    attempt, lease_token, lease_until, worker)
+  select pg_temp.id('burst delivery', n), owner_id, pg_temp.id('webhook', owner), id, 0,
+         'document.completed', '{}', case when sends then 'sending' else 'waiting' end,
+         case when sends then 1 else 0 end, case when sends then pg_temp.id('token', n) end,
+         case when sends then now() + interval '1 minute' end,
+         case when sends then 'w' || n % 50 end
+  from come, lateral (select state = 'running' and n % 4 = 1 as sends) s;
+
+insert into webhook_attempts (owner_id, delivery_id, attempt, worker, ended_at, status_code)
+  select owner_id, id, 1, 'w', case when status = 'delivered' then now() end,
+         case when status = 'delivered' then 200 end
+  from webhook_deliveries where attempt = 1;
 """
 
 FORGET = """

@@ -57,7 +57,7 @@ create table webhook_deliveries (
   worker text,
   created_at timestamptz not null default now(),
   finished_at timestamptz,
-  unique (owner_id, id),
+  unique (id, owner_id),
   unique (webhook_id, document_id, version),
   foreign key (owner_id, webhook_id) references webhooks (owner_id, id) on delete cascade,
   foreign key (owner_id, document_id) references documents (owner_id, id) on delete cascade,
@@ -70,7 +70,7 @@ create table webhook_deliveries (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 create index deliveries_to_send on webhook_deliveries (webhook_id, run_at, id) where status = 'waiting';
 create index deliveries_leased on webhook_deliveries (lease_until) where status = 'sending';
-create index deliveries_newest on webhook_deliveries (webhook_id, created_at desc, id desc);
+create index deliveries_newest on webhook_deliveries (owner_id, webhook_id, created_at desc, id desc);
 create index deliveries_by_document on webhook_deliveries (document_id);
 create index deliveries_by_age on webhook_deliveries (created_at);
 

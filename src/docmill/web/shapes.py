@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from docmill.accepting import Outcome
 from docmill.client_types import Hit, Status
+from docmill.events import Event
 
 Stage = Literal["parse", "chunk", "embed"]
 Time = str | None
@@ -214,6 +215,76 @@ class Allowed(TypedDict):
 
     max_upload_bytes: int
     types: list[str]
+
+
+# webhooks --------------------------------------------------------------------------------
+
+
+class Disabled(TypedDict):
+    """Why nothing is sent to a webhook, since when, and what to do."""
+
+    reason: Literal["asked", "gone", "failing"]
+    detail: str
+    at: str
+
+
+class Webhook(TypedDict):
+    """Where an owner is told of documents that have ended."""
+
+    id: str
+    url: str
+    description: str
+    events: list[Event]
+    enabled: bool
+    disabled: Disabled | None
+    failing_since: Time
+    former_secrets_end_at: list[str]
+    created_at: str
+
+
+class WebhookWithSecret(Webhook):
+    """As the answer shows it that is the only one to show its secret."""
+
+    secret: str
+
+
+class WebhookList(TypedDict):
+    """All webhooks of an owner."""
+
+    webhooks: list[Webhook]
+    next_page_token: str
+
+
+class DeliveryAttempt(TypedDict):
+    """One try of a delivery."""
+
+    attempt: int
+    started_at: str
+    ended_at: Time
+    status_code: int | None
+    error: str | None
+
+
+class Delivery(TypedDict):
+    """Something that was or will be told to a webhook."""
+
+    id: str
+    event: str
+    document_id: str | None
+    status: Literal["waiting", "sending", "delivered", "failed"]
+    status_code: int | None
+    error: str | None
+    next_attempt_at: Time
+    created_at: str
+    finished_at: Time
+    attempts: list[DeliveryAttempt]
+
+
+class DeliveryList(TypedDict):
+    """A page of a webhook's log."""
+
+    deliveries: list[Delivery]
+    next_page_token: str
 
 
 # operators -------------------------------------------------------------------------------

@@ -6,18 +6,29 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+)
 
-from docmill import status, webhooks
+from docmill import status, storable, webhooks
 from docmill.database import Row
 from docmill.events import EVENTS, USUAL_EVENTS, Event
 from docmill.outgoing import LONGEST_URL
 from docmill.web import conditional, paging
+from docmill.web.description import refusals, shaped
 from docmill.web.service import TheOwner, TheWebhooks
+from docmill.web.shapes import Delivery, DeliveryList, Webhook, WebhookList, WebhookWithSecret
 from docmill.webhooks import Change
 
 router = APIRouter()
 
+UNKNOWN = refusals("NOT_FOUND")
 NO_STORE = {"Cache-Control": "no-store"}
 TIME = TypeAdapter(datetime)
 PLACE: TypeAdapter[tuple[datetime, UUID]] = TypeAdapter(tuple[AwareDatetime, UUID])
@@ -30,8 +41,16 @@ REASONS = {
 }
 HOW_TO_ENABLE = 'PATCH with {"enabled": true} enables it; what waits is sent then.'
 
+
+def _kept(text: str) -> str:
+    """A text that the database keeps."""
+    if not storable.is_text(text):
+        raise ValueError("it has characters that can't be kept")
+    return text
+
+
 Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
-Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+Description = Annotated[str, Field(max_length=500), AfterValidator(_kept)]
 Events = Annotated[list[Event], Field(min_length=1, max_length=len(EVENTS))]
 
 
@@ -53,10 +72,14 @@ class WebhookChange(BaseModel):
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
 
 
-@router.post("/webhooks", status_code=201)
+@router.post(
+    "/webhooks",
+    status_code=201,
+    responses=shaped(WebhookWithSecret, 201) | refusals("WEBHOOK_URL_REFUSED", "TOO_MANY_WEBHOOKS"),
+)
 async def add_webhook(new: NewWebhook, hooks: TheWebhooks) -> JSONResponse:
     """Add a webhook. Its secret is in this answer and in no other."""
     added, secret = await hooks.add(new.url, _once_each(new.events), new.description)
@@ -64,7 +87,11 @@ async def add_webhook(new: NewWebhook, hooks: TheWebhooks) -> JSONResponse:
     return JSONResponse(body, 201, {**NO_STORE, "Location": f"/webhooks/{added}"})
 
 
-@router.get("/webhooks")
+@router.get(
+    "/webhooks",
+    responses=shaped(WebhookList) | conditional.UNCHANGED,
+    openapi_extra=conditional.ASKED,
+)
 async def list_webhooks(request: Request, hooks: TheWebhooks) -> Response:
     """The owner's webhooks, oldest first, without their secrets."""
     rows = await hooks.all()
@@ -72,13 +99,20 @@ async def list_webhooks(request: Request, hooks: TheWebhooks) -> Response:
     return conditional.answer(request, body)
 
 
-@router.get("/webhooks/{webhook_id}")
+@router.get(
+    "/webhooks/{webhook_id}",
+    responses=shaped(Webhook) | conditional.UNCHANGED | UNKNOWN,
+    openapi_extra=conditional.ASKED,
+)
 async def read_webhook(webhook_id: str, request: Request, hooks: TheWebhooks) -> Response:
     """One webhook."""
     return conditional.answer(request, shown(await hooks.find(id_of(webhook_id))))
 
 
-@router.patch("/webhooks/{webhook_id}")
+@router.patch(
+    "/webhooks/{webhook_id}",
+    responses=shaped(Webhook) | refusals("NOT_FOUND", "WEBHOOK_URL_REFUSED"),
+)
 async def change_webhook(webhook_id: str, asked: WebhookChange, hooks: TheWebhooks) -> JSONResponse:
     """Change a webhook, disable it, or enable it again."""
     which = id_of(webhook_id)
@@ -88,14 +122,14 @@ async def change_webhook(webhook_id: str, asked: WebhookChange, hooks: TheWebhoo
     return JSONResponse(shown(await hooks.find(which)), headers=NO_STORE)
 
 
-@router.delete("/webhooks/{webhook_id}", status_code=204)
+@router.delete("/webhooks/{webhook_id}", status_code=204, responses=UNKNOWN)
 async def delete_webhook(webhook_id: str, hooks: TheWebhooks) -> Response:
     """Delete a webhook with its log."""
     await hooks.delete(id_of(webhook_id))
     return Response(status_code=204)
 
 
-@router.post("/webhooks/{webhook_id}/rotate-secret")
+@router.post("/webhooks/{webhook_id}/rotate-secret", responses=shaped(WebhookWithSecret) | UNKNOWN)
 async def rotate_secret(webhook_id: str, hooks: TheWebhooks) -> JSONResponse:
     """Make a new secret, shown once. For a day deliveries are signed by the one before as well."""
     which = id_of(webhook_id)
@@ -103,14 +137,24 @@ async def rotate_secret(webhook_id: str, hooks: TheWebhooks) -> JSONResponse:
     return JSONResponse({**shown(await hooks.find(which)), "secret": secret}, headers=NO_STORE)
 
 
-@router.post("/webhooks/{webhook_id}/test", status_code=202)
+@router.post(
+    "/webhooks/{webhook_id}/test",
+    status_code=202,
+    responses=shaped(Delivery, 202) | refusals("NOT_FOUND", "WEBHOOK_DISABLED"),
+)
 async def test_webhook(webhook_id: str, hooks: TheWebhooks) -> JSONResponse:
     """Have an event of the type `webhook.test` sent."""
     which = id_of(webhook_id)
     return await _delivery(hooks, which, await hooks.test(which))
 
 
-@router.get("/webhooks/{webhook_id}/deliveries")
+@router.get(
+    "/webhooks/{webhook_id}/deliveries",
+    responses=shaped(DeliveryList)
+    | conditional.UNCHANGED
+    | refusals("NOT_FOUND", "PAGE_TOKEN_INVALID"),
+    openapi_extra=conditional.ASKED,
+)
 async def list_deliveries(
     webhook_id: str,
     request: Request,
@@ -139,7 +183,11 @@ async def list_deliveries(
     return conditional.answer(request, body)
 
 
-@router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
+@router.post(
+    "/webhooks/{webhook_id}/deliveries/{delivery_id}/replay",
+    status_code=202,
+    responses=shaped(Delivery, 202) | refusals("NOT_FOUND", "WEBHOOK_DISABLED"),
+)
 async def replay_delivery(webhook_id: str, delivery_id: str, hooks: TheWebhooks) -> JSONResponse:
     """Have a delivery sent again under its id, whether it arrived or not."""
     which, delivery = id_of(webhook_id), id_of(delivery_id)
