@@ -71,7 +71,7 @@ create table webhook_deliveries (
 create index deliveries_to_send on webhook_deliveries (webhook_id, run_at, id) where status = 'waiting';
 create index deliveries_leased on webhook_deliveries (lease_until) where status = 'sending';
 create index deliveries_newest on webhook_deliveries (owner_id, webhook_id, created_at desc, id desc);
-create index deliveries_by_document on webhook_deliveries (document_id);
+create index deliveries_by_document on webhook_deliveries (document_id, owner_id);
 create index deliveries_by_age on webhook_deliveries (created_at);
 
 -- One row per try. `status_code` is the endpoint's answer, where one came.

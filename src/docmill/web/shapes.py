@@ -185,6 +185,7 @@ class Session(TypedDict):
 
     authenticated: bool
     name: str | None
+    owner: str | None
     scopes: list[str]
     ways: list[str]
 
