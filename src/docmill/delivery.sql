@@ -1,5 +1,5 @@
 -- Delivering what is told to webhooks: claim, note, reap, prune. Time is the database's now().
--- Lock order: that of migrations/0030_webhooks.sql.
+-- Lock order: that of migrations/0011_webhooks.sql.
 
 -- claim_deliveries --
 -- As many due deliveries as there are senders free. A webhook has a few under way at once, one that

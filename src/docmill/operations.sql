@@ -1,4 +1,4 @@
--- What operators see and do. The functions see all owners' rows (migrations/0021); here they are only
+-- What operators see and do. The functions see all owners' rows (migrations/0010); here they are only
 -- called.
 
 -- read_stages --
