@@ -30,6 +30,8 @@ WAITS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 CHANCE = 0.2
 SENDERS = 8
 AT_ONCE_PER_WEBHOOK = 2
+# Fewer than the senders: however many endpoints of one owner hang, some are left for others.
+AT_ONCE_PER_OWNER = 6
 ANSWER_SECONDS = 15.0
 # Longer than a name may take to be resolved and an answer to come: nobody renews it.
 LEASE_SECONDS = 60.0
@@ -121,6 +123,7 @@ def claim(connection: Sync, worker: str, senders: int) -> list[Claimed]:
         {
             "senders": senders,
             "at_once": AT_ONCE_PER_WEBHOOK,
+            "per_owner": AT_ONCE_PER_OWNER,
             "lease": LEASE_SECONDS,
             "worker": worker,
         },

@@ -4,8 +4,9 @@
 -- claim_deliveries --
 -- As many due deliveries as there are senders free. A webhook has a few under way at once, one that
 -- fails has one, and one that is paused or disabled has none: a slow one does not hold up others.
--- Whose owner has least under way comes first. Counted without a lock, so two workers that claim at
--- the same moment may be a few above that; what is sent is locked. The secrets come along, newest first.
+-- Whose owner has least under way comes first, and none takes all senders. Counted without a lock, so
+-- two workers that claim at the same moment may be a few above that; what is sent is locked. The
+-- secrets come along, newest first.
 with recursive told as (
   (select webhook_id from webhook_deliveries where status = 'waiting' order by webhook_id limit 1)
   union all
@@ -29,7 +30,8 @@ with recursive told as (
     limit greatest(0, case when w.failures > 0 then 1 else %(at_once)s end - coalesce(u.n, 0))) c
   where w.disabled_at is null and (w.paused_until is null or w.paused_until <= now())
 ), due as (
-  select l.id from (select id, turn, run_at from candidates order by turn, run_at, id) c
+  select l.id from (select id from candidates where turn <= %(per_owner)s
+                    order by turn, run_at, id) c
   cross join lateral (
     -- That it still waits, in words that leave the planner no way to it but by the id.
     select d.id from webhook_deliveries d

@@ -5,6 +5,7 @@ Each change is one transaction. An unknown id is NOT_FOUND in all of them, anoth
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ QUEUE = job_queue.STATEMENTS
 MOST_WEBHOOKS = 20
 # How long a name may take to be resolved while somebody waits for the answer.
 RESOLVE_SECONDS = 5.0
+# Threads of their own: names that are slow to resolve hold up no search.
+RESOLVERS = ThreadPoolExecutor(4, thread_name_prefix="resolver")
 # How long a secret that was replaced signs beside its successor.
 OVERLAP_SECONDS = 86_400.0
 
@@ -191,7 +194,7 @@ async def check(url: str, reach: Reach) -> None:
     """
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            await asyncio.to_thread(outgoing.check, url, reach)
+            await asyncio.get_running_loop().run_in_executor(RESOLVERS, outgoing.check, url, reach)
     except TimeoutError as error:
         raise Problem("WEBHOOK_URL_REFUSED", "Its name could not be resolved in time.") from error
     except Refused as refused:

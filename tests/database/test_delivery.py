@@ -11,6 +11,7 @@ import pytest
 from docmill import database, delivery
 from docmill.database import Addresses, Sync
 from docmill.delivery import (
+    AT_ONCE_PER_OWNER,
     AT_ONCE_PER_WEBHOOK,
     LONGEST_PAUSE_SECONDS,
     Answered,
@@ -92,6 +93,8 @@ def test_owners_take_turns_however_many_webhooks_one_has(
     other = webhook(admin, 2, ANOTHER)
     claims = claimed(worker_connection, senders=4)
     assert of(claims, other) == 2
+    assert len(claimed(worker_connection)) == AT_ONCE_PER_OWNER - 2
+    assert claimed(worker_connection, worker="w2") == []
 
 
 def test_a_claim_carries_everything_that_a_delivery_needs(
@@ -177,6 +180,23 @@ def test_a_webhook_is_disabled_when_all_tries_failed_and_nothing_got_through_for
     assert one(admin, "select disabled_reason as r from webhooks") == {"r": reason}
     status = one(admin, "select status from webhook_deliveries")["status"]
     assert status == ("failed" if attempt == 10 else "waiting")
+
+
+def test_a_scheduler_is_told_of_what_is_to_be_sent(admin: Sync, worker_connection: Sync) -> None:
+    def is_due() -> bool:
+        return bool(one(admin, "select has_due_work() as due")["due"])
+
+    assert not is_due()
+    which = webhook(admin, 1)
+    assert is_due()
+    admin.execute("update webhooks set paused_until = now() + interval '1 minute'")
+    assert not is_due()
+    admin.execute("update webhooks set paused_until = null")
+    (claim,) = claimed(worker_connection)
+    assert not is_due()
+    admin.execute("update webhook_deliveries set lease_until = now() - interval '1 second'")
+    assert is_due()
+    assert str(claim.webhook_id) == which
 
 
 def test_what_is_given_back_costs_nothing_and_says_nothing_of_the_webhook(

@@ -146,7 +146,7 @@ COSTS = {
     "control.hold_webhooks": Cost(100),
     "control.reprocess_document": Cost(100),
     "control.retry_document": Cost(100, "failed"),
-    "delivery.claim_deliveries": Cost(2000, told={"senders": 8, "at_once": 2}),
+    "delivery.claim_deliveries": Cost(2000, told={"senders": 8, "at_once": 2, "per_owner": 6}),
     "delivery.end_attempt": Cost(100, "running", {**SENDING, "status_code": 200, "error": None}),
     "delivery.lock_webhook": Cost(50, told=WEBHOOK),
     "delivery.note_delivery": Cost(
