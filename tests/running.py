@@ -108,6 +108,11 @@ class Docmill:
         if ready:
             until(lambda: self.http.get("/readyz").status_code == 200, "docmill is ready")
 
+    def connect_again(self) -> None:
+        """Go on over new connections."""
+        self.http.close()
+        self.http = httpx2.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
+
     def upload(self, name: str, content: bytes, **fields: str) -> str:
         """Upload a file that must be accepted; the document's id."""
         answer = self.http.post("/documents", files={"file": (name, content)}, data=fields)

@@ -30,7 +30,8 @@ def watched(page: Page) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.add_init_script(WATCH_POLICY)
     yield page
-    assert [text for text in wrong if not any(known in text for known in EXPECTED)] == []
+    unexpected = [text for text in wrong if not any(known in text for known in EXPECTED)]
+    assert not unexpected, unexpected
     if not page.is_closed():
         assert page.evaluate("window.violations ?? []") == []
 

@@ -127,6 +127,7 @@ def test_without_a_network_an_upload_waits_and_goes_on_by_itself(
 def test_an_upload_that_stands_still_is_told(docmill: Docmill, page: Page, tmp_path: Path) -> None:
     page.clock.install()
     page.goto(docmill.url)
+    expect(page.locator("#files")).to_be_attached()
     expect(page.locator(".skeleton")).to_be_hidden()
     seeing.Network(page).upload_at(SLOW / 1e3)  # less would hold up questions, too
     path = slow_file(tmp_path, 1)
@@ -207,6 +208,7 @@ def test_a_small_file_whose_answer_is_lost_is_no_second_document(
     docmill: Docmill, page: Page, cable: Cable, tmp_path: Path
 ) -> None:
     page.goto(cable.url)
+    expect(page.locator("#files")).to_be_attached()
     expect(page.locator(".skeleton")).to_be_hidden()
     methods = uploading(page)
     path = small_file(tmp_path)

@@ -15,7 +15,7 @@ from storm.__main__ import storm
 from storm.history import Exchange, History
 
 SEED = 7
-SECONDS = 40
+SECONDS = 25
 
 
 def test_after_a_short_storm_everything_holds(tmp_path: Path) -> None:
