@@ -12,7 +12,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from docmill import control, job_queue
-from docmill.database import Async, Row, Statements
+from docmill.database import Async, Row, Statements, one
 from docmill.disk_reserve import DiskReserve
 from docmill.duplicates import Decision, Existing, decide
 from docmill.errors import Problem
@@ -196,12 +196,6 @@ def too_large(max_bytes: int) -> Problem:
         " ask the server's operator to raise DOCMILL_MAX_UPLOAD_BYTES.",
         max_size=max_bytes,
     )
-
-
-async def one(connection: Async, statement: bytes, parameters: dict[str, Any]) -> Row | None:
-    """The first row of an answer."""
-    cursor = await connection.execute(statement, parameters)
-    return await cursor.fetchone()
 
 
 async def _complete(connection: Async, received: Received, limits: Limits) -> UUID:

@@ -292,6 +292,11 @@ class Settings:
         one_of("debug", "info", "warning", "error"), "How much is logged.", "info"
     )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked who they are: then this machine is served only."""
+        return "none" in self.auth
+
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
@@ -330,7 +335,7 @@ def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
 
 
 def _check_together(settings: Settings) -> None:
-    if "none" in settings.auth and not is_loopback(settings.host):
+    if settings.is_open and not is_loopback(settings.host):
         raise SettingError(
             f"DOCMILL_HOST is {settings.host!r}: without authentication docmill serves this"
             " machine only. Set DOCMILL_AUTH to `keys` or `jwt`, or use 127.0.0.1."

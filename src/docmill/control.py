@@ -4,11 +4,10 @@ Each is one transaction. A worker in the middle of the document is not waited fo
 revoked or its rows are gone, so its next commit is refused and its next beat tells it to stop.
 """
 
-from typing import Any
 from uuid import UUID
 
 from docmill import documents, events, job_queue
-from docmill.database import ApiDatabase, Async, Row, Statements
+from docmill.database import ApiDatabase, Async, Row, Statements, every, one
 from docmill.errors import Problem
 
 STATEMENTS = Statements("control")
@@ -28,7 +27,7 @@ class Control:
         async with self._database.commit(self._owner, "cancel") as connection:
             await _find(connection, document_id)
             await revoke(connection, document_id)
-            if await _one(connection, STATEMENTS.cancel_document, which):
+            if await one(connection, STATEMENTS.cancel_document, which):
                 await connection.execute(events.STATEMENTS.announce_end, which)
 
     async def retry(self, document_id: UUID) -> None:
@@ -56,7 +55,7 @@ class Control:
         async with self._database.commit(self._owner, "reprocess") as connection:
             await _find(connection, document_id)
             await _lock_jobs(connection, document_id)
-            row = await _one(connection, STATEMENTS.reprocess_document, which)
+            row = await one(connection, STATEMENTS.reprocess_document, which)
             if row is None:
                 raise Problem(
                     "DOCUMENT_NOT_ENDED",
@@ -75,7 +74,7 @@ class Control:
             await _find(connection, document_id)
             await _lock_jobs(connection, document_id)
             await connection.execute(STATEMENTS.hold_webhooks, which)
-            row = await _one(connection, STATEMENTS.delete_document, which)
+            row = await one(connection, STATEMENTS.delete_document, which)
             if row is not None:
                 for file_id in sorted({row["file_id"], row["served_file_id"]} - {None}):
                     await free(connection, file_id)
@@ -91,7 +90,7 @@ async def requeue(connection: Async, document_id: UUID) -> bool:
     """Let a failed or cancelled document go on where it stopped; False where it is neither."""
     which = {"document_id": document_id}
     await _lock_jobs(connection, document_id)
-    row = await _one(connection, STATEMENTS.retry_document, which)
+    row = await one(connection, STATEMENTS.retry_document, which)
     if row is None:
         return False
     await connection.execute(QUEUE.requeue_ended_jobs, {**which, "generation": row["generation"]})
@@ -111,7 +110,7 @@ def not_found() -> Problem:
 
 
 async def _find(connection: Async, document_id: UUID) -> Row:
-    row = await _one(connection, STATEMENTS.find_document, {"document_id": document_id})
+    row = await one(connection, STATEMENTS.find_document, {"document_id": document_id})
     if row is None:
         raise not_found()
     return row
@@ -121,15 +120,5 @@ async def _lock_jobs(connection: Async, document_id: UUID) -> None:
     """As `job_queue.lock_jobs`: hold every job of the document, those that came meanwhile too."""
     which = {"document_id": document_id}
     held: list[Row] | None = None
-    while (found := await _all(connection, QUEUE.lock_jobs, which)) != held:
+    while (found := await every(connection, QUEUE.lock_jobs, which)) != held:
         held = found
-
-
-async def _all(connection: Async, statement: bytes, parameters: dict[str, Any]) -> list[Row]:
-    cursor = await connection.execute(statement, parameters)
-    return await cursor.fetchall()
-
-
-async def _one(connection: Async, statement: bytes, parameters: dict[str, Any]) -> Row | None:
-    cursor = await connection.execute(statement, parameters)
-    return await cursor.fetchone()

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -260,3 +260,17 @@ async def _act_for(connection: Async, owner: UUID) -> None:
     """Be this owner until the transaction ends, by the claim that row-level security reads."""
     claims = json.dumps({"sub": str(owner)})
     await connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+
+
+async def one(connection: Async, statement: bytes, parameters: Mapping[str, Any]) -> Row | None:
+    """The first row of an answer."""
+    cursor = await connection.execute(statement, parameters)
+    return await cursor.fetchone()
+
+
+async def every(
+    connection: Async, statement: bytes, parameters: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """All rows of an answer."""
+    cursor = await connection.execute(statement, parameters)
+    return await cursor.fetchall()

@@ -13,8 +13,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from docmill.accepting import one
-from docmill.database import ApiDatabase, Async, Statements
+from docmill.database import ApiDatabase, Async, Statements, one
 from docmill.errors import Problem
 
 STATEMENTS = Statements("idempotency")

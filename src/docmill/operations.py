@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from docmill.control import Control
-from docmill.database import ApiDatabase, Async, Row, Statements
+from docmill.database import ApiDatabase, Async, Row, Statements, every, one
 from docmill.errors import Problem
 from docmill.status import shown_time
 
@@ -54,8 +54,7 @@ SAMPLE_COLUMNS = ("at", "waiting", "running", "oldest_seconds", "finished", "fai
 async def _rows(
     connection: Async, statement: bytes, parameters: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    cursor = await connection.execute(statement, parameters)
-    return [_shown(row) for row in await cursor.fetchall()]
+    return [_shown(row) for row in await every(connection, statement, parameters)]
 
 
 def _shown(row: Row) -> dict[str, Any]:
@@ -162,7 +161,6 @@ class Operations:
 
 
 async def _one(connection: Async, statement: bytes, parameters: Mapping[str, Any]) -> Row:
-    cursor = await connection.execute(statement, parameters)
-    row = await cursor.fetchone()
+    row = await one(connection, statement, parameters)
     assert row is not None  # noqa: S101 - these statements always give a row
     return row

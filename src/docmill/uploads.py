@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from docmill import accepting
-from docmill.accepting import COLLISIONS, TRIES, Limits, NewDocument, Received, one
-from docmill.database import ApiDatabase, Async, Row, Statements
+from docmill.accepting import COLLISIONS, TRIES, Limits, NewDocument, Received
+from docmill.database import ApiDatabase, Async, Row, Statements, one
 from docmill.digests import Digests
 from docmill.errors import Problem
 

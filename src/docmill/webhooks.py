@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from docmill import events, job_queue, outgoing, webhook_signing
-from docmill.database import ApiDatabase, Async, Row, Statements
+from docmill.database import ApiDatabase, Async, Row, Statements, every, one
 from docmill.errors import Problem
 from docmill.outgoing import Reach, Refused
 
@@ -64,7 +64,7 @@ class Webhooks:
         await check(url, self._reach)
         secret = webhook_signing.new_secret()
         async with self._database.commit(self._owner, "change_webhook") as connection:
-            row = await _one(
+            row = await one(
                 connection,
                 STATEMENTS.add_webhook,
                 {
@@ -104,7 +104,7 @@ class Webhooks:
     async def delete(self, webhook_id: UUID) -> None:
         """Delete a webhook with its log; what was to be sent to it is not sent."""
         async with self._database.commit(self._owner, "change_webhook") as connection:
-            if await _one(connection, STATEMENTS.delete_webhook, {"id": webhook_id}) is None:
+            if await one(connection, STATEMENTS.delete_webhook, {"id": webhook_id}) is None:
                 raise not_found()
 
     async def rotate_secret(self, webhook_id: UUID) -> str:
@@ -126,7 +126,7 @@ class Webhooks:
         """
         async with self._database.commit(self._owner, "queue_delivery") as connection:
             await _lock_enabled(connection, webhook_id)
-            row = await _one(
+            row = await one(
                 connection, STATEMENTS.add_test, {"id": webhook_id, "event": events.TEST}
             )
             await connection.execute(STATEMENTS.forget_failures, {"id": webhook_id})
@@ -154,7 +154,7 @@ class Webhooks:
     async def all(self) -> list[Row]:
         """All webhooks, without their secrets."""
         async with self._database.reading(self._owner) as connection:
-            return await _all(connection, STATEMENTS.list_webhooks, {"id": None})
+            return await every(connection, STATEMENTS.list_webhooks, {"id": None})
 
     async def find(self, webhook_id: UUID) -> Row:
         """One webhook."""
@@ -168,7 +168,7 @@ class Webhooks:
         async with self._database.reading(self._owner) as connection:
             await _find(connection, webhook_id)
             at, behind = place or (None, None)
-            return await _all(
+            return await every(
                 connection,
                 STATEMENTS.list_deliveries,
                 {
@@ -207,7 +207,7 @@ def not_found() -> Problem:
 
 
 async def _find(connection: Async, webhook_id: UUID) -> Row:
-    row = await _one(connection, STATEMENTS.list_webhooks, {"id": webhook_id})
+    row = await one(connection, STATEMENTS.list_webhooks, {"id": webhook_id})
     if row is None:
         raise not_found()
     return row
@@ -216,14 +216,14 @@ async def _find(connection: Async, webhook_id: UUID) -> Row:
 async def _log(connection: Async, webhook_id: UUID, *, delivery_id: UUID) -> Row:
     which = {"id": webhook_id, "delivery_id": delivery_id}
     place = {"place_at": None, "place_id": None, "limit": 1}
-    row = await _one(connection, STATEMENTS.list_deliveries, {**which, **place})
+    row = await one(connection, STATEMENTS.list_deliveries, {**which, **place})
     if row is None:
         raise not_found()
     return row
 
 
 async def _lock(connection: Async, webhook_id: UUID) -> Row:
-    row = await _one(connection, STATEMENTS.lock_webhook, {"id": webhook_id})
+    row = await one(connection, STATEMENTS.lock_webhook, {"id": webhook_id})
     if row is None:
         raise not_found()
     return row
@@ -236,13 +236,3 @@ async def _lock_enabled(connection: Async, webhook_id: UUID) -> None:
             "WEBHOOK_DISABLED",
             'Nothing is sent to it. Enable it first: PATCH with {"enabled": true}.',
         )
-
-
-async def _all(connection: Async, statement: bytes, parameters: dict[str, Any]) -> list[Row]:
-    cursor = await connection.execute(statement, parameters)
-    return await cursor.fetchall()
-
-
-async def _one(connection: Async, statement: bytes, parameters: dict[str, Any]) -> Row | None:
-    cursor = await connection.execute(statement, parameters)
-    return await cursor.fetchone()

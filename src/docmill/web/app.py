@@ -84,7 +84,7 @@ def create_app(
         await database.close()
 
     app = DescribedApp(
-        is_open="none" in settings.auth,
+        is_open=settings.is_open,
         title="docmill",
         version=__version__,
         summary="Takes documents and makes them searchable in the background.",

@@ -13,9 +13,8 @@ from psycopg_pool import PoolTimeout
 from starlette.datastructures import Headers
 
 from docmill import api_keys
-from docmill.accepting import one
 from docmill.config import Settings
-from docmill.database import ApiDatabase, Row
+from docmill.database import ApiDatabase, Row, one
 from docmill.errors import Problem
 from docmill.identity import LOCAL, Identity
 from docmill.jwt_tokens import JwtVerifier, Provider
@@ -37,6 +36,7 @@ class Authenticator:
 
     def __init__(self, settings: Settings, database: ApiDatabase) -> None:
         self.kinds = settings.auth
+        self.is_open = settings.is_open
         self._database = database
         self._tokens = JwtVerifier(provider_of(settings)) if "jwt" in settings.auth else None
         self._remembered: dict[str, tuple[float, Row | None]] = {}
@@ -59,7 +59,7 @@ class Authenticator:
         Raises:
             Problem: NOT_AUTHENTICATED.
         """
-        if "none" in self.kinds:
+        if self.is_open:
             return LOCAL
         identity = await self._identify(headers)
         self._note(identity, address)
@@ -71,7 +71,7 @@ class Authenticator:
         Raises:
             Problem: NOT_AUTHENTICATED.
         """
-        if "none" in self.kinds:
+        if self.is_open:
             return LOCAL
         return await self._by_credential(credential)
 

@@ -31,7 +31,7 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings, authenticator: Authenticator) -> None:
         self._app = app
         self._authenticator = authenticator
-        self._is_open = "none" in settings.auth
+        self._is_open = settings.is_open
         self._hosts = frozenset(settings.allowed_hosts)
         if self._is_open:
             self._hosts |= LOCAL_HOSTS

@@ -46,7 +46,7 @@ async def open_session(shown: Shown, request: Request, service: TheService) -> J
     """Open a session by a key: the answer sets its cookie."""
     identity = await service.authenticator.show(shown.key)
     response = _answer(identity, service.authenticator.kinds)
-    if "none" not in service.authenticator.kinds:
+    if not service.authenticator.is_open:
         token = await service.authenticator.open_session(identity)
         response.set_cookie(
             COOKIE,
