@@ -361,6 +361,16 @@ def test_who_guesses_is_slowed_down(admin_url: str) -> None:
         assert good.http.get("/documents").status_code == 200
 
 
+def test_who_guesses_at_the_sign_in_is_slowed_down_as_well(admin_url: str) -> None:
+    with guarded_docmill(admin_url, DOCMILL_REQUESTS_PER_SECOND="0.5") as served:
+        stranger = served.with_credential(None).http
+        guess = {"key": "dm_aaaaaaaaaaaaaaaa_" + "A" * 43}
+        answers = [stranger.post("/session", json=guess) for _ in range(10)]
+        assert code_of(answers[0]) == NOBODY
+        assert (429, "TOO_MANY_REQUESTS") in map(code_of, answers)
+        assert stranger.get("/session").status_code == 200
+
+
 def test_owner_has_only_so_many_uploads_on_their_way(admin_url: str) -> None:
     with guarded_docmill(admin_url, DOCMILL_UPLOADS_AT_ONCE="1") as served:
         many, other = served.somebody(), served.somebody()

@@ -79,11 +79,13 @@ class Edge:
             raise Problem("BAD_REQUEST", "Send Content-Length or Transfer-Encoding, and not both.")
         self._refuse_other_hosts(headers)
         self._refuse_other_origins(scope["method"], headers)
-        needed = scope_needed(scope["method"], scope["path"])
-        if needed is None:
-            return None
         client = scope.get("client")
         address = client[0] if client else ""
+        needed = scope_needed(scope["method"], scope["path"])
+        if needed is None:
+            if scope["method"] not in SAFE_METHODS:
+                self._refuse_too_many(f"address {address}")  # keys can be guessed here, too
+            return None
         try:
             identity = await self._authenticator.identify(headers, address)
         except Problem:

@@ -41,7 +41,9 @@ async def who_asks(request: Request, service: TheService) -> JSONResponse:
     return _answer(identity, authenticator.kinds)
 
 
-@router.post("/session", responses=shaped(Session) | refusals("NOT_AUTHENTICATED"))
+@router.post(
+    "/session", responses=shaped(Session) | refusals("NOT_AUTHENTICATED", "TOO_MANY_REQUESTS")
+)
 async def open_session(shown: Shown, request: Request, service: TheService) -> JSONResponse:
     """Open a session by a key: the answer sets its cookie."""
     identity = await service.authenticator.show(shown.key)
@@ -59,7 +61,7 @@ async def open_session(shown: Shown, request: Request, service: TheService) -> J
     return response
 
 
-@router.delete("/session", status_code=204)
+@router.delete("/session", status_code=204, responses=refusals("TOO_MANY_REQUESTS"))
 async def close_session(request: Request, service: TheService) -> Response:
     """End the browser's session."""
     await service.authenticator.close_session(request.headers)
