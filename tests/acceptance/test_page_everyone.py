@@ -183,6 +183,28 @@ def test_focus_stays_in_the_list_when_its_row_goes(
     assert opened.evaluate("document.activeElement.closest('document-row') !== null")
 
 
+def test_focus_stays_on_a_hit_when_a_later_answer_shows_it_again(
+    docmill: Docmill, page: Page, tmp_path: Path
+) -> None:
+    word = f"w{uuid4().hex}"
+    paths = [seeing.file(tmp_path, f"{word} {n}".encode()) for n in range(2)]
+    for path in paths:
+        docmill.completed(docmill.upload(path.name, path.read_bytes()))
+    page.goto(f"{docmill.url}/search?q={word}")
+    hit = page.locator("#hits").get_by_role("link", name=paths[1].name)
+    hit.focus()
+    ask = """asked => {
+        document.querySelectorAll('#hits li').forEach(entry => entry.dataset.earlier = '')
+        const query = document.getElementById('query')
+        query.value = asked
+        query.dispatchEvent(new Event('input'))
+    }"""
+    for asked, focused_then in ((f"{word} 1", hit), ("", page.get_by_role("searchbox"))):
+        page.evaluate(ask, asked)
+        expect(page.locator("#hits [data-earlier]")).to_have_count(0)
+        expect(focused_then).to_be_focused()
+
+
 # small, still and forced -----------------------------------------------------------------
 
 

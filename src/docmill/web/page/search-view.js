@@ -85,15 +85,25 @@ export class SearchView extends HTMLElement {
   /** @param {Hit[] | null} hits null where nothing was asked */
   #show(hits) {
     const best = { vector: most(hits, "vector"), text: most(hits, "text") };
-    this.#hits.replaceChildren(...(hits ?? []).map((hit) => entry(hit, best)));
+    this.#replace((hits ?? []).map((hit) => entry(hit, best)));
     delete this.#message.dataset.kind;
     say(this.#message, !hits ? t("search.hint") : hits.length ? t("search.found", { count: hits.length }) : t("search.nothing"));
     if (hits) announce(this.#message.textContent ?? "");
   }
 
+  /** A later answer leaves the focus on the hit that has it; where that hit is gone, on the words asked for.
+   * @param {HTMLElement[]} entries */
+  #replace(entries) {
+    const focused = this.#hits.contains(document.activeElement) && document.activeElement?.getAttribute("href");
+    this.#hits.replaceChildren(...entries);
+    if (!focused) return;
+    const links = [...this.#hits.querySelectorAll("a")];
+    (links.find((link) => link.getAttribute("href") === focused) ?? this.#query).focus();
+  }
+
   /** @param {unknown} error */
   #fail(error) {
-    if (!(error instanceof api.SignedOut)) this.#hits.replaceChildren();
+    if (!(error instanceof api.SignedOut)) this.#replace([]);
     this.#message.dataset.kind = "failed";
     say(this.#message, api.sentence(error));
     this.#asked = ""; // the same may be asked again
