@@ -6,6 +6,7 @@ worker makes of them.
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import threading
@@ -13,15 +14,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psutil
 from psycopg.conninfo import make_conninfo
 
+from databases import migrated_database
 from docmill import database, embed, job_queue, migrate
 from docmill.accepting import Limits, NewDocument
 from docmill.config import Settings, read_settings
 from docmill.database import ApiDatabase, Sync
+from docmill.embed import Embedder
 from docmill.events import EVENTS
 from docmill.failpoint import Action, Commit, Moment
 from docmill.job_queue import Claimant
@@ -155,7 +158,8 @@ class Scene:
     def healthy_worker(self) -> Iterator[None]:
         """A worker without a fault, in this process."""
         settings: Settings = read_settings(self.settings)
-        worker = Worker(settings, self.worker_url, embed.create_embedder(settings))
+        embedder = embed.create_embedder(settings) if self.service else static_embedder()
+        worker = Worker(settings, self.worker_url, embedder)
         thread = threading.Thread(target=worker.run_until_stopped, daemon=True)
         thread.start()
         try:
@@ -214,21 +218,23 @@ class Scene:
         ).fetchall()
 
 
+@functools.cache
+def static_embedder() -> Embedder:
+    """The default embedder, for all healthy workers of this process: loading takes a while."""
+    return embed.create_embedder(read_settings({}))
+
+
 @contextlib.contextmanager
 def new_scene(admin_url: str, *, with_service: bool = False) -> Iterator[Scene]:
     """A fresh database, dropped at the end."""
-    name = f"fault_{uuid4().hex}"
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(EmbeddingServer()) if with_service else None
-        server = stack.enter_context(database.connect(admin_url, autocommit=True))
-        server.execute(f"create database {name}".encode())
-        url = make_conninfo(admin_url, dbname=name)
         settings = read_settings(service.settings if service else {})
-        migrate.migrate(url, migrate.EmbeddingModel(*embed.model_of(settings)))
-        with database.connect(url, autocommit=True) as admin:
-            admin.execute("select set_config('search_path', 'docmill, extensions', false)")
-            yield Scene(admin, url, service)
-        server.execute(f"drop database {name} with (force)".encode())
+        model = migrate.EmbeddingModel(*embed.model_of(settings))
+        url = stack.enter_context(migrated_database(admin_url, model))
+        admin = stack.enter_context(database.connect(url, autocommit=True))
+        admin.execute("select set_config('search_path', 'docmill, extensions', false)")
+        yield Scene(admin, url, service)
 
 
 def undisturbed(admin_url: str, *, with_service: bool = False) -> dict[str, Ending]:

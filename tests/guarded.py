@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
-from psycopg.conninfo import make_conninfo
 
 import identity_provider
+from databases import fresh_database
 from docmill import api_keys, database
 from docmill.api_keys import NewKey
 from docmill.database import Sync
@@ -90,13 +90,9 @@ def guarded_docmill(
     **env: str,
 ) -> Iterator[Guarded]:
     """A served docmill on a database of its own; `pooled` is where the API finds that instead."""
-    name = f"guarded_{uuid4().hex}"
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(database.connect(admin_url, autocommit=True))
-        server.execute(f"create database {name}".encode())
-        stack.callback(server.execute, f"drop database {name} with (force)".encode())
+        url = stack.enter_context(fresh_database(admin_url))
         provider = stack.enter_context(identity_provider.running())
-        url = make_conninfo(admin_url, dbname=name)
         guarding = {
             "DOCMILL_DATABASE_URL": url,
             "DOCMILL_AUTH": "keys,jwt",

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from psycopg.conninfo import make_conninfo
 
+from databases import fresh_database
 from docmill import api_keys, database, migrate
 from docmill.failpoint import (
     ACTIONS,
@@ -332,11 +332,8 @@ def no_file_without_a_document(scene: Scene) -> bool:
 @pytest.fixture
 def fresh(admin_url: str) -> Iterator[str]:
     """The address of a database that docmill never saw."""
-    name = f"fresh_{uuid4().hex}"
-    with database.connect(admin_url, autocommit=True) as server:
-        server.execute(f"create database {name}".encode())
-        yield make_conninfo(admin_url, dbname=name)
-        server.execute(f"drop database {name} with (force)".encode())
+    with fresh_database(admin_url) as url:
+        yield url
 
 
 @pytest.mark.parametrize("action", ["kill", "raise"])

@@ -11,6 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import made_rows
+from databases import fresh_database
 from docmill import database, migrate
 from docmill.database import Addresses, Sync
 from running import Started
@@ -32,11 +33,8 @@ SHARED = {
 @pytest.fixture
 def fresh(admin_url: str) -> Iterator[str]:
     """The address of a database that docmill never saw."""
-    name = f"fresh_{uuid4().hex}"
-    with database.connect(admin_url, autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
-        yield make_conninfo(admin_url, dbname=name)
-        connection.execute(f"drop database {name} with (force)".encode())
+    with fresh_database(admin_url) as url:
+        yield url
 
 
 def described(url: str) -> list[tuple[object, ...]]:

@@ -14,17 +14,16 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from conftest import MODEL
-from docmill import database, migrate
+from databases import migrated_database
+from docmill import database
 from docmill.database import API_ROLE, WORKER_ROLE, Sync
 from plans import many_rows
 from plans.expected import ALWAYS, COSTS, ELSEWHERE, GROWS, ROLES, text_of
 
 # `make plans` takes a million.
 JOBS = int(os.environ.get("JOBS", "200000"))
-NAME = "docmill_plans"
 # Tables of fewer pages may be read through: that is the quickest way.
 SMALL = 64
 
@@ -67,13 +66,8 @@ class Place:
 @pytest.fixture(scope="module")
 def place(admin_url: str) -> Iterator[Place]:
     """A database of its own, in use for long, to which many documents have just come."""
-    url = make_conninfo(admin_url, dbname=NAME)
-    with database.connect(admin_url, autocommit=True) as server:
-        server.execute(f"create database {NAME}".encode())
-        migrate.migrate(url, MODEL)
-        with _connected(url) as place:
-            yield place
-        server.execute(f"drop database {NAME}".encode())
+    with migrated_database(admin_url, MODEL) as url, _connected(url) as place:
+        yield place
 
 
 @contextmanager
