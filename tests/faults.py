@@ -7,7 +7,6 @@ worker makes of them.
 import asyncio
 import contextlib
 import functools
-import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -31,9 +30,10 @@ from docmill.job_queue import Claimant
 from docmill.receiving import IncomingFile
 from docmill.worker import Worker
 from embedding_server import MOODS, EmbeddingServer, well
+from forked import Forked
 from made_files import pdf
 from made_rows import OWNER
-from running import Started, until
+from running import until
 from witness import Outputs, outputs
 
 LEASE_SECONDS = 1.0
@@ -149,10 +149,10 @@ class Scene:
             self.documents[name] = accepted.document_id
         await api.close()
 
-    def start_worker(self, fault: Fault | None) -> Started:
+    def start_worker(self, fault: Fault | None) -> Forked:
         """A worker process in which the fault will happen."""
         env = {**self.settings, "DOCMILL_WORKER_DATABASE_URL": self.worker_url}
-        return Started("worker", env=env | ({"DOCMILL_FAILPOINT": str(fault)} if fault else {}))
+        return Forked("worker", env=env | ({"DOCMILL_FAILPOINT": str(fault)} if fault else {}))
 
     @contextlib.contextmanager
     def healthy_worker(self) -> Iterator[None]:
@@ -263,19 +263,17 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
                 until(scene.all_ended, f"every document ends after {fault}")
                 before = scene.endings()
                 if fault.action != "kill":
-                    os.kill(faulty.process.pid, signal.SIGCONT)
+                    faulty.process.send_signal(signal.SIGCONT)
                     _ends_when_told(faulty)
             assert scene.all_ended()
             assert scene.endings() == before, f"the late worker changed something after {fault}"
             assert scene.untrue_trails() == [], f"after {fault}"
             return before
         finally:
-            if faulty.process.poll() is None:
-                os.kill(faulty.process.pid, signal.SIGCONT)
-                faulty.kill()
+            faulty.kill()
 
 
-def _reach(scene: Scene, faulty: Started, fault: Fault) -> None:
+def _reach(scene: Scene, faulty: Forked, fault: Fault) -> None:
     """Bring the worker to the failpoint: most lie on its way, two only on its way out."""
     if fault.commit in {"release", "leave"}:
         # Its parser stands still, so that what it holds can't end before it is told to stop.
@@ -287,7 +285,7 @@ def _reach(scene: Scene, faulty: Started, fault: Fault) -> None:
     until(lambda: any("failpoint" in line for line in faulty.said) or None, f"{fault} is reached")
 
 
-def _parser_stands_still(worker: Started) -> bool:
+def _parser_stands_still(worker: Forked) -> bool:
     children = psutil.Process(worker.process.pid).children()
     # Not one that is still on its way from the fork to its own program: the worker waits for that.
     parsers = [child for child in children if "docmill.parse_child" in child.cmdline()]
@@ -296,7 +294,7 @@ def _parser_stands_still(worker: Started) -> bool:
     return bool(parsers)
 
 
-def _ends_when_told(faulty: Started) -> None:
+def _ends_when_told(faulty: Forked) -> None:
     """A worker that lives ends well when it is told to; one that died of the fault has ended."""
     with contextlib.suppress(ProcessLookupError):
         faulty.process.send_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import httpx2
 import psutil
@@ -33,24 +33,43 @@ def until(look: Callable[[], T | None], what: str, patience: float = PATIENCE_SE
     raise AssertionError(f"did not happen in {patience:g} s: {what}")
 
 
+class Process(Protocol):
+    """What tests do with a process: a `subprocess.Popen`, or a fork (`forked.py`)."""
+
+    stdout: IO[str] | None
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+def inherited() -> dict[str, str]:
+    """This process' environment without docmill's settings."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
+
+
 class Started:
     """A docmill process, with everything it said."""
 
     def __init__(
         self, *arguments: str, env: Mapping[str, str] | None = None, python: str = sys.executable
     ) -> None:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
-        self.process = subprocess.Popen(
-            [python, "-m", "docmill", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**inherited, **(env or {})},
-        )
+        self.process = self._start(arguments, {**inherited(), **(env or {})}, python)
         self.began = time.monotonic()
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _start(self, arguments: tuple[str, ...], env: Mapping[str, str], python: str) -> Process:
+        return subprocess.Popen(
+            [python, "-m", "docmill", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=env,
+        )
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -30,7 +30,8 @@ from docmill.failpoint import (
 )
 from docmill.web.authentication import COOKIE
 from faults import KEY_COMMITS, NOBODY, UPLOAD_COMMITS, Fault, Scene, new_scene
-from running import SERVES, Started, until
+from forked import Forked
+from running import SERVES, until
 
 PART = 1 << 20
 ASKS_WHO = {"DOCMILL_AUTH": "keys"}
@@ -225,14 +226,14 @@ def prepared(scene: Scene, commit: ApiCommit, count: int) -> None:
 def struck(scene: Scene, fault: Fault, request: Request) -> None:
     """Ask a server in which the fault happens, and look at what became of it."""
     env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault), **request.env}
-    server = Started("serve", "--port", "0", "--workers", "0", env=env)
+    server = Forked("serve", "--port", "0", "--workers", "0", env=env)
     url = server.says(SERVES.pattern)[1]
     asking = ThreadPoolExecutor(1)
     try:
         answer = asking.submit(ask, url, request)
         server.says("failpoint")
         if fault.action == "freeze":
-            os.kill(server.process.pid, signal.SIGCONT)
+            server.process.send_signal(signal.SIGCONT)
         status = answer.result()
         assert request.document is not None
         happened = request.happened(scene, request.document)
@@ -248,8 +249,7 @@ def struck(scene: Scene, fault: Fault, request: Request) -> None:
         ended = server.wait() if fault.action == "kill" else server.terminate()
         assert ended == (-signal.SIGKILL if fault.action == "kill" else 0)
     finally:
-        if server.process.poll() is None:
-            server.kill()
+        server.kill()
         asking.shutdown()
 
 
@@ -305,7 +305,7 @@ def uses_after(scene: Scene, fault: Fault) -> int:
     """How often a key counts as used, used once at a server that is struck when it notes that."""
     key = api_keys.create(scene.admin, "somebody", "", ["read"], None)
     env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault), **ASKS_WHO}
-    server = Started("serve", "--port", "0", "--workers", "0", env=env)
+    server = Forked("serve", "--port", "0", "--workers", "0", env=env)
     try:
         url = server.says(SERVES.pattern)[1]
         headers = {"Authorization": f"Bearer {key.text}"}
@@ -313,11 +313,10 @@ def uses_after(scene: Scene, fault: Fault) -> int:
         server.process.send_signal(signal.SIGTERM)  # at the latest when it ends, it notes
         server.says("failpoint")
         if fault.action == "freeze":
-            os.kill(server.process.pid, signal.SIGCONT)
+            server.process.send_signal(signal.SIGCONT)
         server.wait()
     finally:
-        if server.process.poll() is None:
-            server.kill()
+        server.kill()
     return int(scene.one("select uses from api_keys where id = %s", [key.id])["uses"])
 
 
@@ -344,8 +343,8 @@ def test_migration_struck_at_a_commit_is_whole_after_the_next(
 ) -> None:
     fault = str(Fault(commit, moment, action))
     env = {"DOCMILL_DATABASE_URL": fresh, "DOCMILL_FAILPOINT": fault}
-    assert Started("migrate", env=env).wait() != 0
-    assert Started("migrate", env={"DOCMILL_DATABASE_URL": fresh}).wait() == 0
+    assert Forked("migrate", env=env).wait() != 0
+    assert Forked("migrate", env={"DOCMILL_DATABASE_URL": fresh}).wait() == 0
     with database.connect(fresh) as connection:
         assert migrate.applied_version(connection) == migrate.newest_version()
         row = connection.execute(

@@ -1,7 +1,6 @@
 """Workers struck while they deliver: everything is told at least once, always under one id."""
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from uuid import uuid4
@@ -21,7 +20,7 @@ def started(scene: Scene, fault: Fault | None = None) -> Iterator[Started]:
         yield worker
     finally:
         if worker.process.poll() is None:
-            os.kill(worker.process.pid, signal.SIGCONT)
+            worker.process.send_signal(signal.SIGCONT)
             worker.kill()
 
 
@@ -58,7 +57,7 @@ def suffered(scene: Scene, receiver: Receiver, fault: Fault) -> None:
             before = deliveries(scene, document)
             if fault.action != "kill":
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(faulty.process.pid, signal.SIGCONT)
+                    faulty.process.send_signal(signal.SIGCONT)
                     faulty.process.send_signal(signal.SIGTERM)
                 faulty.wait()
         assert deliveries(scene, document) == before, f"the late worker changed it after {fault}"
