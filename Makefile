@@ -9,9 +9,10 @@ PORT ?= 8000
 SECONDS ?= 600
 EXAMPLES ?= 10000
 JOBS ?= 1000000
+DOCUMENTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test orders storm hostile fuzz plans bench docs lock clean
+.PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -35,6 +36,9 @@ test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 
 storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7
 	cd tests && ../$(BIN)/python -m storm --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+machines: $(VENV)/installed-dev ## workers on machines that are cut off, die, mistake the time: DOCUMENTS=1000
+	cd tests && ../$(BIN)/python -m machines --documents $(DOCUMENTS)
 
 fuzz: $(VENV)/installed-dev ## properties of all input, on many more: EXAMPLES=10000 SECONDS=600
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz \

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import IO
 
@@ -26,7 +26,7 @@ _forks.set_forkserver_preload([
 class Fork:
     """The fork, with what `Started` needs of a `subprocess.Popen`."""
 
-    def __init__(self, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
         reader, writer = _forks.Pipe(duplex=False)
         self._process = _forks.Process(target=_run, args=(arguments, dict(env), writer))
         self._process.start()
@@ -59,11 +59,11 @@ class Fork:
 class Forked(Started):
     """A docmill process, with everything it said."""
 
-    def _start(self, arguments: tuple[str, ...], env: Mapping[str, str], _: str) -> Fork:
+    def _start(self, _: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]) -> Fork:
         return Fork(arguments, env)
 
 
-def _run(arguments: tuple[str, ...], env: Mapping[str, str], output: Connection) -> None:
+def _run(arguments: Sequence[str], env: Mapping[str, str], output: Connection) -> None:
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     output.close()

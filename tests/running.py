@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
@@ -51,20 +51,29 @@ def inherited() -> dict[str, str]:
 
 
 class Started:
-    """A docmill process, with everything it said."""
+    """A docmill process, with everything it said.
+
+    `within` is a command that becomes it, such as one that enters another network first.
+    """
 
     def __init__(
-        self, *arguments: str, env: Mapping[str, str] | None = None, python: str = sys.executable
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+        within: Sequence[str] = (),
     ) -> None:
-        self.process = self._start(arguments, {**inherited(), **(env or {})}, python)
+        self.process = self._start((*within, python), arguments, {**inherited(), **(env or {})})
         self.began = time.monotonic()
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def _start(self, arguments: tuple[str, ...], env: Mapping[str, str], python: str) -> Process:
+    def _start(
+        self, python: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]
+    ) -> Process:
         return subprocess.Popen(
-            [python, "-m", "docmill", *arguments],
+            [*python, "-m", "docmill", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -27,6 +27,15 @@ from docmill.failpoint import ApiCommit, WorkerCommit
 API_ROLE = "docmill_api"
 WORKER_ROLE = "docmill_worker"
 CONNECT_SECONDS = 5
+# A server whose machine or network is gone does not hang up. It is given up after half a minute,
+# not after the system's two hours; roles.sql has the server do alike. An address that says
+# otherwise is heard.
+GIVE_UP_VANISHED = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 # How long somebody waits for a connection while all are in use, and while the database is away.
 POOL_WAIT_SECONDS = 5.0
 AWAY_WAIT_SECONDS = 0.5
@@ -103,10 +112,15 @@ def derived_password(admin: str, role: str) -> str | None:
     return hmac.new(str(secret).encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
+def impatient(address: str) -> str:
+    """The address, with how long a server may be silent before it counts as gone."""
+    return make_conninfo("", **{**GIVE_UP_VANISHED, **conninfo_to_dict(address)})
+
+
 def connect(address: str, *, autocommit: bool = False) -> Sync:
     """Open one connection of one's own, for work that must not wait for a pool."""
     return psycopg.connect(
-        address,
+        impatient(address),
         autocommit=autocommit,
         row_factory=dict_row,
         prepare_threshold=None,
@@ -131,7 +145,7 @@ class WorkerDatabase:
         self.address = address
         self._away = False
         self._pool: ConnectionPool[Sync] = ConnectionPool(
-            address,
+            impatient(address),
             kwargs={
                 "row_factory": dict_row,
                 "prepare_threshold": None,
@@ -192,7 +206,7 @@ class ApiDatabase:
         self.address = address
         self._away = False
         self._pool: AsyncConnectionPool[Async] = AsyncConnectionPool(
-            address,
+            impatient(address),
             kwargs={
                 "row_factory": dict_row,
                 "prepare_threshold": None,

@@ -19,6 +19,7 @@ import psycopg
 from docmill import database, embedded_postgres
 from running import Started, until
 from storm.history import History
+from wrong_clock import FAKETIME, clock_told_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +63,6 @@ FAULTS = {
 DISK_BYTES = 2 << 30
 BALLAST_BYTES = 16 << 20
 FULL_SECONDS = (1.0, 3.0)
-# Debian's package faketime; clocks that only count seconds are left as they are.
-FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 SHIFTS = ("+0", "+1h", "-1h", "+400d", "-9s")
 
 
@@ -244,12 +243,7 @@ class World:
         """For most processes, what makes the file `clock` shift the time that they read."""
         if FAKETIME is None or self._rng.random() < 1 / 3:
             return {}
-        return {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        return clock_told_by(self._clock)
 
 
 def listened(process: Started) -> bool:

@@ -47,6 +47,16 @@ begin
     -- rows.
     execute format('alter role %I in database %I set idle_in_transaction_session_timeout = %L',
                    role, current_database(), '30s');
+    -- A machine that lost its power or its network does not hang up. Its sessions, and the locks that
+    -- they hold, end in half a minute and not in the two hours of the system.
+    execute format('alter role %I in database %I set tcp_keepalives_idle = 10',
+                   role, current_database());
+    execute format('alter role %I in database %I set tcp_keepalives_interval = 5',
+                   role, current_database());
+    execute format('alter role %I in database %I set tcp_keepalives_count = 3',
+                   role, current_database());
+    execute format('alter role %I in database %I set tcp_user_timeout = %L',
+                   role, current_database(), '25s');
     -- Row-level security asks for the rows of an owner whom the planner does not know, and it thinks of
     -- an average one. At the default of 4 it then rather collects and sorts all rows than reads the few
     -- that are asked for in the order of an index, which for an owner of many is a hundred times dearer.
