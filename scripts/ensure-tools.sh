@@ -26,13 +26,16 @@ elif [ -n "$missing" ]; then
   echo "Not here, and some tests want it (Debian and Ubuntu: sudo apt install$missing)." >&2
 fi
 
-# Real clients of resumable uploads, as judges. Their tests skip where there is no Node.
-judges="$(dirname "$0")/../tests/judges"
+# Real clients of resumable uploads, as judges, and a PostgreSQL that speaks TLS. Tests that need them
+# skip where there is no Node.
 if command -v npm >/dev/null 2>&1; then
-  if ! [ "$judges/node_modules" -nt "$judges/package-lock.json" ]; then
-    npm ci --prefix "$judges" --silent --no-audit --no-fund && touch "$judges/node_modules" \
-      || echo "the tests' Node packages could not be installed" >&2
-  fi
+  for folder in judges postgres; do
+    at="$(dirname "$0")/../tests/$folder"
+    if ! [ "$at/node_modules" -nt "$at/package-lock.json" ]; then
+      npm ci --prefix "$at" --silent --no-audit --no-fund && touch "$at/node_modules" \
+        || echo "Node packages of tests/$folder could not be installed" >&2
+    fi
+  done
 fi
 
 if ! has_browser; then

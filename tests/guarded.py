@@ -14,7 +14,7 @@ import identity_provider
 from databases import fresh_database
 from docmill import api_keys, database
 from docmill.api_keys import NewKey
-from docmill.database import Sync
+from docmill.database import API_ROLE, Sync
 from docmill.identity import owner_of
 from identity_provider import Provider
 from running import PATIENCE_SECONDS, Docmill, until
@@ -89,7 +89,7 @@ def guarded_docmill(
     python: str = sys.executable,
     **env: str,
 ) -> Iterator[Guarded]:
-    """A served docmill on a database of its own; `pooled` is where the API finds that instead."""
+    """A served docmill on a database of its own; `pooled` is where the API finds it instead."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(fresh_database(admin_url))
         provider = stack.enter_context(identity_provider.running())
@@ -100,7 +100,11 @@ def guarded_docmill(
             "DOCMILL_JWT_SECRET": identity_provider.SECRET,
             "DOCMILL_JWKS_URL": provider.url,
             "DOCMILL_REQUESTS_PER_SECOND": "0",
-            **({"DOCMILL_API_DATABASE_URL": pooled(url)} if pooled else {}),
+            **(
+                {"DOCMILL_API_DATABASE_URL": pooled(database.login_address(url, API_ROLE))}
+                if pooled
+                else {}
+            ),
             **env,
         }
         docmill = Docmill(None, env=guarding, ready=False, python=python)

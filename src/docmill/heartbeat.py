@@ -110,7 +110,11 @@ class Heartbeat:
                 self._lose(hold)
 
     def _say_seen(self, connection: Sync) -> None:
-        seen = {"id": self._claimant.worker, "slots": self._slots}
+        seen = {
+            "id": self._claimant.worker,
+            "slots": self._slots,
+            "greeted_by": connection.info.backend_pid,
+        }
         row = connection.execute(STATEMENTS.seen, seen).fetchone()
         if row is not None and row["draining"]:
             self._drained.set()

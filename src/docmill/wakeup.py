@@ -1,7 +1,7 @@
 """The wake-up: a thread that listens for "there is work", so that an idle worker starts at once.
 
-Only ever a hint. A notification that is lost, or a connection that can't listen (a transaction
-pooler), costs one poll's wait and nothing else.
+Only ever a hint. A notification that is lost costs one poll's wait and nothing else. Behind a
+transaction pooler nobody would hear any; that is found out, and then nobody listens.
 """
 
 import logging
@@ -10,12 +10,14 @@ import threading
 import psycopg
 
 from docmill.database import connect
+from docmill.pooling import find_way
 
 log = logging.getLogger(__name__)
 
 CHANNEL = "docmill_jobs"
 LONGEST_PAUSE = 30.0
 LISTENED_AT_ONCE = 5.0
+NOT_TOLD = "behind a transaction pooler nobody tells of new work: it is looked for at each poll"
 
 
 class WakeUp:
@@ -49,6 +51,9 @@ class WakeUp:
         pause = 1.0
         while not self._ended.is_set():
             try:
+                if not find_way(self._address).own_session:
+                    log.info(NOT_TOLD)
+                    return
                 with connect(self._address, autocommit=True) as connection:
                     connection.execute(f"listen {CHANNEL}".encode())
                     pause = 1.0

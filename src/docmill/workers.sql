@@ -2,11 +2,14 @@
 -- seen_at tells.
 
 -- seen --
+-- `is_direct`: its session tells whether it lives. Twice the same one, and the one that greeted it: a
+-- pooler greets by itself, and may keep a session for long after its worker's death.
 insert into workers as w (id, slots, session_pid, session_start)
 select %(id)s, %(slots)s, s.pid, s.backend_start from pg_stat_get_activity(pg_backend_pid()) s
 on conflict (id) do update
 set seen_at = now(),
-    is_direct = (w.session_pid, w.session_start) = (excluded.session_pid, excluded.session_start),
+    is_direct = excluded.session_pid = %(greeted_by)s
+      and (w.session_pid, w.session_start) = (excluded.session_pid, excluded.session_start),
     session_pid = excluded.session_pid, session_start = excluded.session_start
 returning draining;
 

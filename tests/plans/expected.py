@@ -328,7 +328,7 @@ COSTS = {
     "workers.live": Cost(50),
     "workers.notice_dead": Cost(1000, told={"silence": 2.0}),
     "workers.prune": Cost(50),
-    "workers.seen": Cost(50, told={"id": "w1"}),
+    "workers.seen": Cost(50, told={"id": "w1", "greeted_by": 0}),
 }
 
 
