@@ -1,4 +1,5 @@
-"""Write the reference pages that are drawn from the code: settings, states, error codes.
+"""Write the reference pages that are drawn from the code: settings, states, error codes,
+metrics.
 
 `make docs` runs it; `tests/unit/test_docs.py` fails when a page is not what it would write.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 from docmill.config import Settings, default_data_dir, variable
 from docmill.errors import FAILURES, PROBLEMS, WARNINGS, FailureKind
 from docmill.lifecycle import DOCUMENT_MOVES, JOB_MOVES
+from docmill.measures import METRICS, Teller
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -65,6 +67,54 @@ In `warnings` of the status of a document that was read all the same.
 
 {warnings}
 """
+
+METRICS_PAGE = """\
+# Metrics
+
+What `GET /metrics` says, in Prometheus' text format. [monitoring.md](monitoring.md) says how to
+scrape it and what to watch.
+
+## From the database
+
+The same from every API process: of several, take one (`max without (instance) (…)`), not the sum.
+All of it is true of one moment. Counts are over all machines and all owners since they were first
+kept; they outlive processes and the documents that they count.
+
+{database}
+
+## From an API process, about itself
+
+{api}
+
+## From a worker that runs alone, about itself
+
+At its `--metrics-port`.
+
+{worker}
+
+## From both, about themselves
+
+{process}
+"""
+
+
+def metrics() -> str:
+    """docs/metrics.md."""
+
+    def told_by(teller: Teller) -> str:
+        rows = (
+            (f"`{name}`", row.kind, ", ".join(f"`{label}`" for label in row.labels), row.about)
+            for name, row in METRICS.items()
+            if row.told_by == teller
+        )
+        return _table(("metric", "kind", "labels", "what it is"), rows)
+
+    return METRICS_PAGE.format(
+        database=told_by("database"),
+        api=told_by("api"),
+        worker=told_by("worker"),
+        process=told_by("process"),
+    )
 
 
 def settings() -> str:
@@ -125,6 +175,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "states.md": states,
     "errors.md": errors,
+    "metrics.md": metrics,
 }
 
 if __name__ == "__main__":

@@ -288,6 +288,17 @@ class Settings:
         " `private` networks, there by http as well. Owners name them, and workers ask them.",
         "public",
     )
+    metrics_port: int | None = setting(
+        whole_number(0, 65535),
+        "The port at which a `docmill worker` tells Prometheus of itself; 0 takes any. Without it,"
+        " none. Workers of `serve` have none.",
+        None,
+    )
+    metrics_host: str = setting(
+        plain_text,
+        "The address of that port. Nobody is asked for a key there: let only Prometheus reach it.",
+        "127.0.0.1",
+    )
     log_level: str = setting(
         one_of("debug", "info", "warning", "error"), "How much is logged.", "info"
     )

@@ -179,6 +179,10 @@ class WorkerDatabase:
         """Close every connection."""
         self._pool.close()
 
+    def pool_stats(self) -> dict[str, int]:
+        """How the pool does, as psycopg_pool counts it."""
+        return self._pool.get_stats()
+
     @contextmanager
     def _connection(self) -> Iterator[Sync]:
         wait = AWAY_WAIT_SECONDS if self._away else POOL_WAIT_SECONDS
@@ -227,6 +231,10 @@ class ApiDatabase:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
+
+    def pool_stats(self) -> dict[str, int]:
+        """How the pool does, as psycopg_pool counts it."""
+        return self._pool.get_stats()
 
     @asynccontextmanager
     async def reading(self, owner: UUID | None) -> AsyncIterator[Async]:

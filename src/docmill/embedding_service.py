@@ -6,6 +6,7 @@ of their own, so that a crash before the stage's commit does not ask (and pay) a
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -37,9 +38,12 @@ def embed(
     }
     for some in _slices(list(missing), embedder.batch or len(missing)):
         _refuse_while_paused(database, embedder.name)
+        began = time.monotonic()
         vectors = embedder.embed([missing[digest] for digest in some])
+        took = {"seconds": time.monotonic() - began, "texts": len(some)}
         with database.commit("keep_paid") as connection:
             _keep_paid(connection, job, model_id, some, vectors)
+            connection.execute(STATEMENTS.count_call, took)
             connection.execute(STATEMENTS.heal, {"name": embedder.name})
         known |= dict(zip(some, vectors, strict=True))
     shape = (len(texts), embedder.dimensions)

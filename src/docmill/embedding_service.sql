@@ -38,3 +38,7 @@ delete from paid_embeddings where ctid = any (array(
   select ctid from paid_embeddings
   where created_at < now() - interval '2 days' order by created_at limit 1000
   for update skip locked));
+
+-- count_call --
+-- In the commit that keeps the answer, for /metrics.
+select tally('embedding', 'answered', '', %(seconds)s::float8, %(texts)s::bigint);

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-# `tick` may start a slice of work and see nothing; `admin` sees and steers the whole service.
-SCOPES = ("upload", "read", "admin", "tick")
+# `tick` may start a slice of work and see nothing; `admin` sees and steers the whole service;
+# `metrics` sees its counts and nothing else, for its key lies in the files of whatever asks.
+SCOPES = ("upload", "read", "admin", "tick", "metrics")
 
 # Everybody on this machine, where there is no authentication.
 LOCAL_OWNER = UUID("00000000-0000-4000-8000-000000000001")
@@ -50,6 +51,8 @@ def scope_needed(method: str, path: str) -> str | None:
         return "tick"
     if path.startswith("/operator/"):
         return "admin"
+    if path == "/metrics":
+        return "metrics"
     if method in SAFE_METHODS and not path.startswith("/uploads"):
         return "read"
     return "read" if path in READING_POSTS else "upload"

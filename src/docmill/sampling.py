@@ -1,4 +1,7 @@
-"""The queue's history, a sample a minute: what operators see over time was true at its time."""
+"""The queue's history, a sample a minute: what operators see over time was true at its time.
+
+With it the counts of what has ended are summed up, so that they stay few rows.
+"""
 
 from docmill.database import Statements, Sync
 
@@ -10,3 +13,4 @@ def sample(connection: Sync) -> None:
     written = connection.execute(STATEMENTS.sample)
     if written.rowcount > 0:
         connection.execute(STATEMENTS.prune)
+        connection.execute(STATEMENTS.sum_tallies)

@@ -47,3 +47,10 @@ on conflict (at, subject) do nothing;
 
 -- prune --
 delete from queue_samples where at < now() - interval '7 days';
+
+-- sum_tallies --
+-- Many rows become few, and their sums stay what they are.
+with taken as (delete from tallies returning *)
+insert into tallies (subject, outcome, reason, bucket, n, micros, units)
+select subject, outcome, reason, bucket, sum(n), sum(micros), sum(units)
+from taken group by subject, outcome, reason, bucket;

@@ -11,12 +11,13 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import psycopg
+from prometheus_client.metrics_core import Metric as Family
 from psycopg_pool import PoolTimeout
 
 from docmill import (
@@ -36,6 +37,7 @@ from docmill.embed import Embedder
 from docmill.errors import Failure, Unavailable
 from docmill.heartbeat import BEATS_PER_LEASE, Heartbeat
 from docmill.job_queue import Claimant
+from docmill.measures import Samples, family, of_process
 from docmill.model import Job
 from docmill.outgoing import Reach
 from docmill.parse_process import ParseLimits, ParseProcess
@@ -96,6 +98,13 @@ class Worker:
         self._next_reaping = 0.0
         self._served: UUID = uuid4()  # whose turn was the last; anybody's, to begin with
         self._idle = False
+
+    def measured(self) -> Iterator[Family]:
+        """What the process tells of itself; asked from another thread."""
+        busy = len(self._heartbeat.held())
+        slots: Samples = {("busy",): busy, ("free",): max(0, self._settings.slots - busy)}
+        yield family("docmill_worker_slots", slots)
+        yield from of_process(self._database.pool_stats())
 
     def stop(self) -> None:
         """Ask the worker to drain: claim nothing more, finish or give back what it holds."""

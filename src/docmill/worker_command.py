@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from docmill import embed
+from docmill import embed, metrics_listener
 from docmill.command_settings import (
     DATABASE_FLAGS,
     EXIT_UNAVAILABLE,
@@ -36,7 +36,7 @@ EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: cron may simply try again
     help="With --once: give back what is not finished by then.",
 )
 @click.option("--end-with-stdin", is_flag=True, hidden=True)
-@settings_as_flags(*DATABASE_FLAGS, *WORK_FLAGS, "drain_seconds")
+@settings_as_flags(*DATABASE_FLAGS, *WORK_FLAGS, "drain_seconds", "metrics_port", "metrics_host")
 def worker_command(
     *, once: bool, max_seconds: float, end_with_stdin: bool, **flags: str | None
 ) -> None:
@@ -53,6 +53,9 @@ def worker_command(
         stop_on_signals(working)
         if end_with_stdin:
             stop_when_read(0, working)
+        if settings.metrics_port is not None:
+            with explained(unavailable):
+                metrics_listener.listen(settings.metrics_host, settings.metrics_port, working)
         if once:
             click.echo(json.dumps(dataclasses.asdict(working.run_what_is_due(max_seconds))))
         else:

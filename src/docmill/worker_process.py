@@ -14,9 +14,13 @@ def command(*arguments: str) -> Sequence[str]:
 
 
 def environment(addresses: Addresses) -> dict[str, str]:
-    """Ours, without the admin's address: a worker gets the login that workers have."""
+    """Ours, without the admin's address: a worker gets the login that workers have.
+
+    Nor with a port, of which there is one and of workers there may be many.
+    """
     ours = {**os.environ, "DOCMILL_WORKER_DATABASE_URL": addresses.worker}
-    ours.pop("DOCMILL_DATABASE_URL", None)
+    for name in ("DOCMILL_DATABASE_URL", "DOCMILL_METRICS_PORT"):
+        ours.pop(name, None)
     return ours
 
 

@@ -134,6 +134,7 @@ def test_revoked_key_ends_within_seconds_and_its_sessions_with_it(guarded: Guard
         ("GET", "/operator/overview", "admin"),
         ("POST", "/operator/stages/parse", "admin"),
         ("POST", "/internal/tick", "tick"),
+        ("GET", "/metrics", "metrics"),
     ],
 )
 def test_each_request_takes_its_scope_and_no_other(

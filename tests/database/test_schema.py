@@ -22,10 +22,12 @@ ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
 SHARED = {
     "embedding_models",
     "embedding_services",
+    "last_tick",
     "operator_actions",
     "queue_samples",
     "schema_migrations",
     "stage_limits",
+    "tallies",
     "workers",
 }
 

@@ -173,6 +173,11 @@ insert into embeddings (owner_id, document_id, generation, ordinal, model_id, em
   select owner_id, made.id, 1, 0, m.id, '[1,2,3]'
   from made, embedding_models m where name = 'small';
 
+-- A minute's attempts, on a busy day.
+insert into tallies (subject, outcome, reason, bucket, micros, units)
+  select stage, 'succeeded', '', n % 17, n, 1
+  from generate_series(1, 1000) n, unnest('{parse,chunk,embed}'::text[]) stage;
+
 insert into workers (id, slots, session_pid, session_start)
   select 'w' || n, 4, 0, now() from generate_series(0, 49) n;
 """

@@ -25,7 +25,7 @@ def written() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "states.md", "errors.md"])
+@pytest.mark.parametrize("name", ["settings.md", "states.md", "errors.md", "metrics.md"])
 def test_a_reference_page_is_what_make_docs_writes(name: str) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == written().PAGES[name]()
 

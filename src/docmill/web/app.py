@@ -21,6 +21,7 @@ from docmill.web import (
     documents,
     events,
     health,
+    metrics,
     operations,
     page,
     problems,
@@ -34,10 +35,12 @@ from docmill.web import (
 from docmill.web.authentication import Authenticator
 from docmill.web.description import DescribedApp
 from docmill.web.edge import Edge
+from docmill.web.measured import Measured
 from docmill.web.service import Service
 
 MODULES = (
     health,
+    metrics,
     page,
     session,
     upload,
@@ -103,4 +106,5 @@ def create_app(
     for module in MODULES:
         app.include_router(module.router)
     app.add_middleware(Edge, settings=settings, authenticator=authenticator)
+    app.add_middleware(Measured)  # around the edge: what that refuses is counted, too
     return app

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 from starlette.types import Scope
 
+from docmill import measures
 from docmill.errors import PROBLEMS, Failure, Problem
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ AWAY_SECONDS = 2
 
 def response(problem: Problem) -> JSONResponse:
     """The answer that a problem is."""
+    measures.PROBLEMS.labels(problem.code).inc()
     slug = problem.code.lower().replace("_", "-")
     body = {
         "type": f"urn:docmill:error:{slug}",

@@ -1,0 +1,58 @@
+"""Counts requests, their time and what is uploaded, around everything that may answer them."""
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from docmill.identity import carries_file
+from docmill.measures import HTTP_IN_PROGRESS, HTTP_REQUESTS, HTTP_SECONDS, UPLOAD_BYTES
+
+# What is counted by its name; clients may make up others, without end.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# As nginx has it: nobody waits for the answer any more.
+CLIENT_GONE = 499
+
+
+class Measured:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count it at its end."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        status = CLIENT_GONE
+        began = time.perf_counter()
+
+        async def received() -> Message:
+            message = await receive()
+            if carries_file(scope["method"], scope["path"]):
+                UPLOAD_BYTES.inc(len(message.get("body", b"")))
+            return message
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        HTTP_IN_PROGRESS.inc()
+        try:
+            await self._app(scope, received, sent)
+        finally:
+            HTTP_IN_PROGRESS.dec()
+            method, route = _method(scope), _route(scope)
+            HTTP_REQUESTS.labels(method, route, str(status)).inc()
+            HTTP_SECONDS.labels(method, route).observe(time.perf_counter() - began)
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The route's path, with its parameters' names and not their values."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "none"))
