@@ -7,12 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 SECONDS ?= 600
+# A dead link, or a page that is nowhere in the plan, is an error. The switch is for an advertisement.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 EXAMPLES ?= 10000
 JOBS ?= 1000000
 DOCUMENTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs lock clean
+.PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs site lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -23,12 +25,13 @@ demo: $(VENV)/installed ## upload a sample, watch it become searchable, search i
 serve: $(VENV)/installed ## page, API and workers on http://127.0.0.1:8000
 	$(BIN)/docmill serve --port $(PORT)
 
-check: $(VENV)/installed-dev ## format, lint, types, import contracts
+check: $(VENV)/installed-dev ## format, lint, types, import contracts, links of the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@sh scripts/check-page.sh
+	@$(MKDOCS) --quiet
 
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 	@sh scripts/ensure-tools.sh
@@ -60,6 +63,9 @@ bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 
 docs: $(VENV)/installed ## write the tables in docs/ anew from the code
 	$(BIN)/python scripts/write_reference.py
+
+site: $(VENV)/installed-dev ## the documentation as a site, in build/site
+	$(MKDOCS)
 
 lock: $(VENV)/installed-dev ## write requirements*.lock anew, newest versions
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --no-header \

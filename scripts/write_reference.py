@@ -1,17 +1,24 @@
-"""Write the reference pages that are drawn from the code: settings, states, error codes,
-metrics.
+"""Write the reference pages that are drawn from the code: settings, states, errors and so on.
 
 `make docs` runs it; `tests/unit/test_docs.py` fails when a page is not what it would write.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import click
+from fastapi.routing import APIRoute
+
+from docmill.cli import main
 from docmill.config import Settings, default_data_dir, variable
 from docmill.errors import FAILURES, PROBLEMS, WARNINGS, FailureKind
+from docmill.identity import scope_needed
 from docmill.lifecycle import DOCUMENT_MOVES, JOB_MOVES
 from docmill.measures import METRICS, Teller
+from docmill.web.app import MODULES
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -117,6 +124,28 @@ def metrics() -> str:
     )
 
 
+ROUTES = """\
+# Routes
+
+All that a running docmill answers, with the scope that it takes and the [codes](errors.md) of its
+own refusals; those that every request may meet are left out. [The API](api.md) says how the routes
+go together, and `/openapi.json` has every shape.
+
+{routes}
+"""
+
+COMMANDS = """\
+# Commands
+
+`docmill COMMAND --help` says the same. A flag with a name in brackets may also be given as that
+environment variable ([settings.md](settings.md)).
+
+{commands}
+"""
+
+CODE = re.compile(r"^`([A-Z_]+)`", re.MULTILINE)
+
+
 def settings() -> str:
     """docs/settings.md."""
     rows = (
@@ -137,7 +166,7 @@ def _default(row: "dataclasses.Field[object]") -> str:
 
 def states() -> str:
     """docs/states.md."""
-    return STATES.format(document=_diagram(DOCUMENT_MOVES), job=_diagram(JOB_MOVES))
+    return STATES.format(document=_moves(DOCUMENT_MOVES), job=_moves(JOB_MOVES))
 
 
 def errors() -> str:
@@ -162,13 +191,91 @@ def _tried_again(kind: FailureKind) -> str:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    lines = ["| " + " | ".join(_cells(row)) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
-def _diagram(moves: Mapping[tuple[str, str], str]) -> str:
-    arrows = [f"    {before} --> {after}: {event}" for (before, event), after in moves.items()]
-    return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> queued", *arrows, "```"])
+def _cells(row: tuple[str, ...]) -> Iterator[str]:
+    return (cell.replace("|", "\\|") for cell in row)
+
+
+def _moves(moves: Mapping[tuple[str, str], str]) -> str:
+    rows = [(f"`{before}`", event, f"`{after}`") for (before, event), after in moves.items()]
+    return _table(("is", "what happens", "is then"), rows)
+
+
+def routes() -> str:
+    """docs/routes.md."""
+    rows = (
+        (f"`{method} {route.path}`", scope_of(method, route.path), _first_line(route), codes(route))
+        for route in described_routes()
+        for method in sorted(route.methods)
+    )
+    return ROUTES.format(routes=_table(("route", "scope", "what it does", "refusals"), rows))
+
+
+def described_routes() -> list[APIRoute]:
+    """The routes of the description, in the application's order, without the page."""
+    found = (route for module in MODULES for route in module.router.routes)
+    return [route for route in found if isinstance(route, APIRoute) and route.include_in_schema]
+
+
+def scope_of(method: str, path: str) -> str:
+    """The scope as a cell; `{…}` in a path may stand for anything."""
+    needed = scope_needed(method, path)
+    return f"`{needed}`" if needed else "nobody is asked"
+
+
+def codes(route: APIRoute) -> str:
+    """The codes that the route's own description names."""
+    described = (str(answer.get("description", "")) for answer in route.responses.values())
+    return ", ".join(f"`{code}`" for text in described for code in CODE.findall(text))
+
+
+def _first_line(route: APIRoute) -> str:
+    return inspect.getdoc(route.endpoint).splitlines()[0]
+
+
+def commands() -> str:
+    """docs/commands.md."""
+    sections = (
+        _section(context) for context in _contexts(click.Context(main, info_name="docmill"))
+    )
+    return COMMANDS.format(commands="\n\n".join(sections))
+
+
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """The commands below a group, and those below them."""
+    group = context.command
+    assert isinstance(group, click.Group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        below = click.Context(command, parent=context, info_name=name)
+        yield from _contexts(below) if isinstance(command, click.Group) else (below,)
+
+
+def _section(context: click.Context) -> str:
+    command = context.command
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    records = filter(None, (option.get_help_record(context) for option in options))
+    rows = [(f"`{flag}`", about) for flag, about in records]
+    parts = [f"## {context.command_path}", _unwrapped(command.help), f"```\n{usage}\n```"]
+    return "\n\n".join([*parts, *([_table(("flag", "what it is for"), rows)] if rows else [])])
+
+
+def _unwrapped(text: str) -> str:
+    """A command's help as Markdown; what click is told not to wrap is an example."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(_example(part) if part.startswith("\b") else _line(part) for part in parts)
+
+
+def _example(part: str) -> str:
+    return "```sh\n" + "\n".join(line.strip() for line in part.splitlines()[1:]) + "\n```"
+
+
+def _line(part: str) -> str:
+    return " ".join(part.split())
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -176,6 +283,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "states.md": states,
     "errors.md": errors,
     "metrics.md": metrics,
+    "routes.md": routes,
+    "commands.md": commands,
 }
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
+from docmill.cli import COMMANDS, main
 from docmill.config import Settings
-from docmill.web.app import MODULES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -25,22 +26,40 @@ def written() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "states.md", "errors.md", "metrics.md"])
+WRITTEN = written()
+
+
+@pytest.mark.parametrize("name", list(WRITTEN.PAGES))
 def test_a_reference_page_is_what_make_docs_writes(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == written().PAGES[name]()
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == WRITTEN.PAGES[name]()
 
 
-def test_every_route_is_documented() -> None:
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    paths = {
-        re.sub(r"\{[a-z_]+(:path)?\}", "{}", route.path)
-        for module in MODULES
-        for route in module.router.routes
-        if getattr(route, "include_in_schema", False)
-    }
-    described = {re.sub(r"\{[a-z_]+\}", "{}", path) for path in re.findall(r"/[a-z{}_/-]*", text)}
+def test_every_route_stands_in_the_reference_and_in_its_guide() -> None:
+    paths = {bare(route.path) for route in WRITTEN.described_routes()}
     assert paths, "no routes were found: this test looks in the wrong place"
-    assert paths <= described
+    for page in ("routes.md", "api.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert paths <= {bare(path) for path in re.findall(r"/[a-z{}_/-]*", text)}, page
+
+
+def bare(path: str) -> str:
+    """A path without the names of its parameters."""
+    return re.sub(r"\{[a-z_]+(:path)?\}", "{}", path)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_each_of_its_flags_stands_in_the_reference(name: str) -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    below = command.commands.values() if isinstance(command, click.Group) else [command]
+    for leaf in below:
+        path = f"docmill {name}" if leaf is command else f"docmill {name} {leaf.name}"
+        section = text.partition(f"## {path}\n")[2].partition("\n## ")[0]
+        assert section, f"{path} has no section"
+        for option in leaf.params:
+            shown = isinstance(option, click.Option) and not option.hidden
+            assert not shown or any(flag in section for flag in option.opts), (path, option.opts)
 
 
 def test_a_changelog_and_a_licence_are_there() -> None:
