@@ -62,7 +62,9 @@ class Started:
         env: Mapping[str, str] | None = None,
         python: str = sys.executable,
         within: Sequence[str] = (),
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         self.process = self._start((*within, python), arguments, {**inherited(), **(env or {})})
         self.began = time.monotonic()
         self.said: list[str] = []
@@ -78,6 +80,7 @@ class Started:
             stderr=subprocess.STDOUT,
             text=True,
             env=env,
+            cwd=self.folder,
         )
 
     def _read(self) -> None:
@@ -128,9 +131,12 @@ class Docmill:
         env: Mapping[str, str] | None = None,
         ready: bool = True,
         python: str = sys.executable,
+        folder: Path | None = None,
     ) -> None:
         where = ["--data-dir", str(data_dir)] if data_dir else []
-        self.started = Started("serve", "--port", "0", *where, *arguments, env=env, python=python)
+        self.started = Started(
+            "serve", "--port", "0", *where, *arguments, env=env, python=python, folder=folder
+        )
         self.url = self.started.says(SERVES.pattern)[1]
         self.http = httpx2.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
         if ready:
