@@ -138,7 +138,8 @@ COMMANDS = """\
 # Commands
 
 `docmill COMMAND --help` says the same. A flag with a name in brackets may also be given as that
-environment variable ([settings.md](settings.md)).
+environment variable ([settings.md](settings.md)). Where docmill wants to know who asks, `upload`
+and the others that ask it show the key or token in `DOCMILL_API_KEY`.
 
 {commands}
 """

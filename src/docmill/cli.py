@@ -53,5 +53,6 @@ def main() -> None:
     docmill upload report.pdf --wait
     docmill search "what was agreed on the roof"
 
-    Every setting of a command is also an environment variable, DOCMILL_ and its name.
+    Every setting of a command is also an environment variable, DOCMILL_ and its name. Where
+    docmill wants to know who asks, DOCMILL_API_KEY holds your key or token.
     """  # noqa: D301 - click's mark for a block that is not wrapped

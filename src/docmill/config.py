@@ -120,6 +120,17 @@ def host_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in plain_text(text).split(",") if name.strip())
 
 
+def web_origins(text: str) -> tuple[str, ...]:
+    """Take origins of web pages separated by commas, as browsers name them."""
+    origins = tuple(name.strip().lower() for name in plain_text(text).split(",") if name.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        whole = f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme not in {"http", "https"} or not parts.hostname or origin != whole:
+            raise ValueError("origins such as https://app.example.com, without a path, by commas")
+    return origins
+
+
 def default_data_dir() -> Path:
     """Where data lies when nobody says: the platform's place for a program's data.
 
@@ -174,6 +185,13 @@ class Settings:
     allowed_hosts: tuple[str, ...] = setting(
         host_names,
         "Further host names under which requests are accepted, separated by commas.",
+        (),
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        web_origins,
+        "Web pages that may call the API from their visitors' browsers, such as"
+        " https://app.example.com, separated by commas. They show a key or token each time; no"
+        " cookie of docmill's counts there.",
         (),
     )
     workers: int = setting(whole_number(0, 256), "How many worker processes `serve` runs.", 2)

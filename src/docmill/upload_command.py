@@ -15,7 +15,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from docmill.client import Client, Document, DocumentFailed, Refused, Status, Unreachable
-from docmill.client_options import EXIT_FAILED, EXIT_UNAVAILABLE, client_of, common
+from docmill.client_options import EXIT_FAILED, EXIT_UNAVAILABLE, client_of, common, in_words
 from docmill.client_words import megabytes, sentence_of
 
 EXIT_INTERRUPTED = 130
@@ -161,7 +161,7 @@ class Sending:
             self._show("accepted; the rest happens in the background", SENDING)
             return Sent(self._path, self._follow(document) if wait else document.status())
         except Refused as error:
-            return Sent(self._path, error=str(error), code=error.code)
+            return Sent(self._path, error=in_words(error), code=error.code)
         except Unreachable as error:
             return Sent(self._path, error=_how_far(error), code="UNREACHABLE")
         except OSError as error:

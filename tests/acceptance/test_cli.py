@@ -12,6 +12,7 @@ import pytest
 
 from cutting_proxy import CuttingProxy
 from docmill import __version__
+from guarded import guarded_docmill
 from running import Docmill, Started, until
 
 MIB = 1 << 20
@@ -23,12 +24,13 @@ def run(docmill: Docmill, tmp_path: Path) -> "Run":
 
 
 class Run:
-    """Runs `docmill` as a user of a served docmill."""
+    """Runs `docmill` as a user of a served docmill, with a key where one is named."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, key: str = "") -> None:
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")},
             "DOCMILL_URL": url,
+            "DOCMILL_API_KEY": key,
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
 
@@ -200,3 +202,21 @@ def test_help_names_every_command_and_the_version_is_told(run: Run) -> None:
     for command in ("serve", "worker", "upload", "status", "search", "retry", "cancel", "doctor"):
         assert f"  {command} " in text
     assert run("--version").stdout == f"docmill, version {__version__}\n"
+
+
+def test_a_key_in_the_environment_opens_what_asks_for_one(admin_url: str, tmp_path: Path) -> None:
+    path = file(tmp_path, b"behind the door")
+    with guarded_docmill(admin_url) as guarded:
+        known = Run(guarded.docmill.url, tmp_path, guarded.key("somebody").text)
+        assert known("upload", "--wait", str(path)).returncode == 0
+        assert path.name in known("list").stdout
+        for key in ("", "dm_0000000000000000_unknown"):
+            stranger = Run(guarded.docmill.url, tmp_path, key)
+            for command in (["list"], ["upload", str(path)]):
+                refused = stranger(*command)
+                assert refused.returncode == 1
+                said = refused.stdout + refused.stderr
+                assert "DOCMILL_API_KEY holds the key or token that is shown" in said
+    broken = Run(guarded.docmill.url, tmp_path, "Bearer dm_1")("list")
+    assert broken.returncode == 2
+    assert "DOCMILL_API_KEY is no key and no token" in broken.stderr

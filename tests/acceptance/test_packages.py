@@ -86,7 +86,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fresh")
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "-q"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "--disable-pip-version-check",
+        "-q",
+    ]
     run([*pip, "install", "--no-deps", "--no-index", wheel], folder)
     (site,) = (folder / "lib").glob("*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
@@ -124,7 +132,7 @@ def test_an_installed_wheel_serves_every_file_of_the_page(served: Docmill) -> No
 
 
 def test_every_requirement_of_the_wheel_is_met_by_the_lock(installed: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--python", installed / "python", "check"]
+    pip = (sys.executable, "-m", "pip", "--python", installed / "python", "check")
     assert "No broken requirements" in run(pip, installed)
 
 

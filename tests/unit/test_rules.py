@@ -160,3 +160,11 @@ def test_a_text_is_found_in_itself_wherever_it_has_words(text: str) -> None:
 )
 def test_words_are_found_as_they_are_written(text: str, query: str, found: list[str]) -> None:
     assert [text[start:end] for start, end in lexical.found_in(text, query)] == found
+
+
+@pytest.mark.parametrize(
+    "origins", ["*", "app.example.com", "https://a.example/", "null", "ftp://a"]
+)
+def test_what_is_no_origin_of_a_page_is_refused(origins: str) -> None:
+    with pytest.raises(SettingError, match=r"origins such as https://app\.example\.com"):
+        read_settings({"DOCMILL_ALLOWED_ORIGINS": origins})

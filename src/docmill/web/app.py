@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 
 from docmill import __version__
 from docmill.accepting import Limits
@@ -23,6 +24,7 @@ from docmill.web import (
     health,
     metrics,
     operations,
+    other_pages,
     page,
     problems,
     search,
@@ -107,4 +109,6 @@ def create_app(
         app.include_router(module.router)
     app.add_middleware(Edge, settings=settings, authenticator=authenticator)
     app.add_middleware(Measured)  # around the edge: what that refuses is counted, too
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, **other_pages.policy(settings.allowed_origins))
     return app
