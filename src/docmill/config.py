@@ -255,6 +255,12 @@ class Settings:
     poll_seconds: float = setting(
         seconds(0.05, 60), "How often an idle worker looks for work that nobody told it of.", 1.0
     )
+    tick_seconds: float = setting(
+        seconds(1, 86_400),
+        "How far apart a scheduler's ticks are at most. Where no worker runs all the time and none"
+        " came for three times as long, /readyz says so.",
+        300.0,
+    )
     drain_seconds: float = setting(
         seconds(0, 600), "How long a worker that is asked to stop may finish what it holds.", 10.0
     )

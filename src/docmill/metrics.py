@@ -15,6 +15,7 @@ from docmill.database import Async, Row, Statements, every, one
 from docmill.measures import Samples, Spread, family, histogram
 
 STATEMENTS = Statements("metrics")
+WORKERS = Statements("workers")
 
 STAGES = ("parse", "chunk", "embed")
 UNITS = {
@@ -43,7 +44,7 @@ async def read(connection: Async, lease_seconds: float) -> Seen:
     workers = await _one(connection, STATEMENTS.read_workers, {"lease": lease_seconds})
     bounds = await _one(connection, STATEMENTS.read_bounds)
     service = await _one(connection, STATEMENTS.read_service)
-    tick = await one(connection, STATEMENTS.read_tick, {})
+    tick = await one(connection, WORKERS.last_tick, {})
     return Seen(
         queue=await every(connection, STATEMENTS.read_queue),
         deliveries=await _one(connection, STATEMENTS.read_deliveries),

@@ -23,6 +23,3 @@ from (select seen_at > now() - make_interval(secs => greatest(10, %(lease)s)) as
 
 -- read_service --
 select exists (select from embedding_services where paused_until > now()) as paused;
-
--- read_tick --
-select extract(epoch from now() - at)::float8 as seconds from last_tick;

@@ -142,7 +142,7 @@ class Worker:
         """
         ends = time.monotonic() + seconds
         with _Opened(self):
-            self._reap()
+            self._reap(of_tick=True)
             while not self._draining.is_set() and time.monotonic() < ends:
                 if self._claim() + self._deliver() == 0 and not self._is_busy():
                     break
@@ -209,7 +209,7 @@ class Worker:
             if reason := migrate.why_unfit(connection):
                 raise Unavailable(reason)
 
-    def _reap(self) -> None:
+    def _reap(self, *, of_tick: bool = False) -> None:
         with self._database.commit("reap") as connection:
             dead = connection.execute(
                 WORKERS.notice_dead, {"silence": self._settings.lease_seconds * SILENCE_OF_THE_DEAD}
@@ -231,6 +231,8 @@ class Worker:
             connection.execute(WORKERS.prune)
         with self._database.commit("sample") as connection:
             sampling.sample(connection)
+            if of_tick:
+                connection.execute(WORKERS.note_tick)
 
     def _fail_lost(self, job: Job) -> None:
         detail = f"Its worker was lost on each of {job.max_attempts} tries."

@@ -56,3 +56,10 @@ delete from workers where seen_at < now() - interval '1 day';
 select count(*) as live, extract(epoch from now() - max(seen_at))::float8 as seconds_since
 from workers
 where seen_at > now() - make_interval(secs => greatest(10, %(lease)s)) and not draining;
+
+-- note_tick --
+-- A tick has come: somebody works here, though no worker lives on.
+insert into last_tick (at) values (now()) on conflict (only_row) do update set at = now();
+
+-- last_tick --
+select extract(epoch from now() - at)::float8 as seconds from last_tick;

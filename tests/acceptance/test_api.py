@@ -483,7 +483,8 @@ def test_healthy_and_ready_are_told_apart(docmill: Docmill) -> None:
     assert docmill.http.get("/healthz").json() == {"status": "alive"}
     ready = docmill.http.get("/readyz").json()
     assert ready["ready"]
-    assert set(ready["checks"]) == {"database", "migrations", "workers", "stages"}
+    assert ready["missing"] == []
+    assert set(ready["checks"]) == {"database", "migrations", "workers", "stages", "disk"}
 
 
 def test_times_are_utc(docmill: Docmill) -> None:

@@ -43,6 +43,45 @@ def test_ticks_alone_finish_what_is_longer_than_their_budget(admin: Sync, api: D
     assert not due(admin)
 
 
+def test_ticks_alone_make_a_service_ready_for_as_long_as_they_come(
+    admin: Sync, api: Docmill
+) -> None:
+    def ready() -> tuple[int, dict[str, Any]]:
+        answer = api.http.get("/readyz")
+        return answer.status_code, answer.json()
+
+    status, before = ready()
+    assert (status, before["checks"]["workers"]["ok"]) == (503, False)
+    assert before["missing"] == [before["checks"]["workers"]["detail"]]
+    assert "no tick ever came" in before["missing"][0]
+    tick(api, 100)
+    assert ready()[0] == 200
+    admin.execute("update last_tick set at = now() - interval '14 minutes'")
+    assert (ready()[0], ready()[1]["missing"]) == (200, [])
+    admin.execute("update last_tick set at = now() - interval '16 minutes'")
+    status, after = ready()
+    assert status == 503
+    assert "no tick came for 96" in after["missing"][0]
+    tick(api, 100)
+    assert ready()[0] == 200
+
+
+def test_tick_is_due_for_work_and_where_nobody_came_for_minutes(admin: Sync, api: Docmill) -> None:
+    def is_due() -> bool:
+        row = admin.execute("select docmill.tick_is_due() as due").fetchone()
+        return bool((row or {})["due"])
+
+    assert is_due()
+    tick(api, 100)
+    assert not is_due()
+    admin.execute("update last_tick set at = now() - interval '6 minutes'")
+    assert is_due()
+    admin.execute("insert into workers (id, slots) values ('w1', 1)")
+    assert not is_due(), "a worker lives"
+    api.upload("a.txt", b"work for a tick")
+    assert is_due()
+
+
 def test_many_ticks_at_once_are_one_slice_of_work(admin: Sync, api: Docmill) -> None:
     document_ids = [api.upload(f"{n}.txt", f"text {n}".encode()) for n in range(5)]
     with ThreadPoolExecutor(20) as pool:

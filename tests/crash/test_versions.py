@@ -6,6 +6,7 @@ import pytest
 
 from docmill.database import Sync
 from faults import Scene, new_scene
+from guarded import guarded_docmill
 from running import Started, until
 
 FUTURE = 9000
@@ -82,3 +83,14 @@ def test_docmill_that_is_too_new_says_how_to_migrate(scene: Scene) -> None:
     started = scene.start_worker(None)
     assert started.wait() == 69
     assert "Run `docmill migrate`" in started.said[-1]
+
+
+def test_running_server_says_what_its_database_lacks(admin_url: str) -> None:
+    with guarded_docmill(admin_url, DOCMILL_AUTH="none") as served:
+        served.admin.execute("delete from schema_migrations where version = (select max(version)"
+                             " from schema_migrations)")  # fmt: skip
+        answer = served.docmill.http.get("/readyz")
+        assert answer.status_code == 503
+        (missing,) = answer.json()["missing"]
+        assert "Run `docmill migrate`" in missing
+        assert set(answer.json()["checks"]) == {"database", "migrations"}

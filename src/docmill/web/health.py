@@ -8,9 +8,12 @@ from fastapi.responses import JSONResponse
 from psycopg_pool import PoolTimeout
 
 from docmill import filetype, migrate
-from docmill.database import Async, Statements
+from docmill.config import Settings
+from docmill.database import Async, Statements, every, one
+from docmill.disk_reserve import DiskReserve
+from docmill.errors import Problem
 from docmill.web.description import shaped
-from docmill.web.service import TheService
+from docmill.web.service import Service, TheService
 from docmill.web.shapes import Alive, Allowed, Ready
 
 router = APIRouter()
@@ -18,6 +21,12 @@ router = APIRouter()
 WORKERS = Statements("workers")
 STAGE_LIMITS = Statements("stage_limits")
 NO_STORE = {"Cache-Control": "no-store"}
+NO_DATABASE = {
+    "ok": False,
+    "detail": "The database can't be reached. Start it, or see what `docmill doctor` says.",
+}
+# A scheduler may be late, and one tick may be lost.
+TICKS_MISSED = 3
 
 
 @router.get("/healthz", responses=shaped(Alive))
@@ -31,17 +40,14 @@ async def ready(service: TheService) -> JSONResponse:
     """Whether documents that are uploaded now will be worked on, and what is missing if not."""
     try:
         async with service.database.reading(None) as connection:
-            checks = {
-                "database": {"ok": True, "detail": "reachable"},
-                "migrations": await _migrations(connection),
-                "workers": await _workers(connection, service.settings.lease_seconds),
-                "stages": await _stages(connection),
-            }
+            checks = await _checks(connection, service)
     except (psycopg.Error, PoolTimeout):
-        checks = {"database": {"ok": False, "detail": "The database can't be reached."}}
-    is_ready = all(check["ok"] for check in checks.values())
+        checks = {"database": NO_DATABASE}
+    missing = [check["detail"] for check in checks.values() if not check["ok"]]
     return JSONResponse(
-        {"ready": is_ready, "checks": checks}, 200 if is_ready else 503, headers=NO_STORE
+        {"ready": not missing, "missing": missing, "checks": checks},
+        503 if missing else 200,
+        headers=NO_STORE,
     )
 
 
@@ -56,30 +62,70 @@ async def limits(service: TheService) -> JSONResponse:
     )
 
 
-async def _migrations(connection: Async) -> dict[str, Any]:
-    cursor = await connection.execute(migrate.FITNESS.encode())
-    row = await cursor.fetchone() or {"version": 0, "oldest_code": 0}
-    if reason := migrate.unfitness(row["version"], row["oldest_code"]):
+Check = dict[str, Any]
+
+
+async def _checks(connection: Async, service: Service) -> dict[str, Check]:
+    """What is asked of the database. Of one with another schema only that."""
+    checks = {
+        "database": {"ok": True, "detail": "reachable"},
+        "migrations": await _migrations(connection),
+    }
+    if checks["migrations"]["ok"]:
+        checks["workers"] = await _workers(connection, service.settings)
+        checks["stages"] = await _stages(connection)
+        checks["disk"] = _disk(service.limits.disk)
+    return checks
+
+
+async def _migrations(connection: Async) -> Check:
+    try:
+        row = await one(connection, migrate.FITNESS.encode(), {})
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        row = None
+    version, oldest_code = (row["version"], row["oldest_code"]) if row else (0, 0)
+    if reason := migrate.unfitness(version, oldest_code):
         return {"ok": False, "detail": reason}
-    return {"ok": True, "detail": f"version {row['version']}"}
+    return {"ok": True, "detail": f"version {version}"}
 
 
-async def _stages(connection: Async) -> dict[str, Any]:
-    cursor = await connection.execute(STAGE_LIMITS.paused)
-    paused = [row["stage"] for row in await cursor.fetchall()]
+async def _stages(connection: Async) -> Check:
+    paused = [row["stage"] for row in await every(connection, STAGE_LIMITS.paused)]
     if not paused:
         return {"ok": True, "detail": "none is paused"}
-    return {"ok": False, "detail": f"Paused by an operator: {', '.join(paused)}. Documents wait."}
+    return {
+        "ok": False,
+        "detail": f"Paused by an operator: {', '.join(paused)}. Documents wait until that is"
+        " undone at /operator.",
+    }
 
 
-async def _workers(connection: Async, lease_seconds: float) -> dict[str, Any]:
-    cursor = await connection.execute(WORKERS.live, {"lease": lease_seconds})
-    row = await cursor.fetchone()
+async def _workers(connection: Async, settings: Settings) -> Check:
+    """A worker that lives, or ticks that come often enough to do without one."""
+    row = await one(connection, WORKERS.live, {"lease": settings.lease_seconds})
     live = row["live"] if row else 0
     if live:
         return {"ok": True, "detail": f"{live} live", "live": live}
+    tick = await one(connection, WORKERS.last_tick, {})
+    patience = TICKS_MISSED * settings.tick_seconds
+    if tick is not None and tick["seconds"] <= patience:
+        return {"ok": True, "detail": f"ticks, the last {tick['seconds']:.0f} s ago", "live": 0}
+    ticks = "no tick ever came" if tick is None else f"no tick came for {tick['seconds']:.0f} s"
     return {
         "ok": False,
-        "detail": "No worker is running; documents wait until one does. Start `docmill worker`.",
+        "detail": f"No worker is running, and {ticks}; documents wait until one does. Start"
+        " `docmill worker`, or have a scheduler tick at least every"
+        f" {settings.tick_seconds:g} s (DOCMILL_TICK_SECONDS).",
         "live": 0,
     }
+
+
+def _disk(disk: DiskReserve | None) -> Check:
+    """Room for uploads, where the disk is ours to look at."""
+    if disk is None:
+        return {"ok": True, "detail": "the database's own"}
+    try:
+        disk.refuse(0)
+    except Problem as problem:
+        return {"ok": False, "detail": problem.detail}
+    return {"ok": True, "detail": "has room"}

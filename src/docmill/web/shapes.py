@@ -205,9 +205,10 @@ class Check(TypedDict):
 
 
 class Ready(TypedDict):
-    """Whether work can be taken."""
+    """Whether work can be taken; `missing` has a sentence for each check that is not `ok`."""
 
     ready: bool
+    missing: list[str]
     checks: dict[str, Check]
 
 
