@@ -38,6 +38,21 @@ if command -v npm >/dev/null 2>&1; then
   done
 fi
 
+# Prometheus' own judge of rules and metrics, out of Debian's package: nothing of it is installed or run.
+# Its tests skip where there is none.
+tools="$(dirname "$0")/../.venv/bin"
+if ! PATH="$PATH:$tools" command -v promtool >/dev/null 2>&1 && [ -d "$tools" ] \
+    && command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1; then
+  package="$(mktemp -d)"
+  chmod 755 "$package"
+  fetch() { apt-get download -qq prometheus >/dev/null 2>&1; }
+  (cd "$package" && { fetch || { apt-get update -qq && fetch; }; } \
+    && dpkg-deb --fsys-tarfile prometheus_*.deb | tar x ./usr/bin/promtool) \
+    && mv "$package/usr/bin/promtool" "$tools/" \
+    || echo "promtool could not be had (Debian and Ubuntu: sudo apt install prometheus)" >&2
+  rm -rf "$package"
+fi
+
 if ! has_browser; then
   echo "The browser tests need Chromium, and none was found. Install it (Debian and Ubuntu:" \
     "sudo apt install chromium; macOS: brew install --cask google-chrome) or name one by CHROMIUM." >&2
