@@ -8,6 +8,7 @@ nobody out.
 
 import asyncio
 import resource
+import socket
 import sys
 import time
 from http import HTTPStatus
@@ -41,6 +42,7 @@ class Wire(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head; make room if there is none."""
         super().connection_made(transport)
+        _send_at_once(transport)
         self._await_head()
         if len(self.connections) > self.most_connections:
             self._make_room()
@@ -109,6 +111,17 @@ class Wire(H11Protocol):
             for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Let no small answer wait for the client to confirm what was sent before it.
+
+    asyncio does so by itself, but not for the connections of a listener that was made by
+    `socket.create_server`: they do not say that they are TCP. An answer's body then came 40 ms
+    behind its head, on every connection that was used again.
+    """
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def wire(head_seconds: float) -> type[Wire]:
