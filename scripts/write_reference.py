@@ -1,4 +1,4 @@
-"""Write the reference pages that are drawn from the code: settings, states, errors and so on.
+"""Write what is drawn from the code: reference pages such as settings; Supabase's set-up.
 
 `make docs` runs it; `tests/unit/test_docs.py` fails when a page is not what it would write.
 """
@@ -20,7 +20,8 @@ from docmill.lifecycle import DOCUMENT_MOVES, JOB_MOVES
 from docmill.measures import METRICS, Teller
 from docmill.web.app import MODULES
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+ROLES = ROOT / "src" / "docmill" / "migrations" / "roles.sql"
 
 SETTINGS = """\
 # Settings
@@ -279,15 +280,80 @@ def _line(part: str) -> str:
     return " ".join(part.split())
 
 
+SETUP = """\
+-- docmill on Supabase, or on any PostgreSQL whose admin is no superuser: run this once as
+-- `postgres`, in the SQL editor. It makes a schema of docmill's own and roles that can use nothing
+-- else; the tables come with the first `docmill migrate`. Run it again after an upgrade that says
+-- so, or to change the password.
+--
+-- Choose a password below, of 20 signs or more, and keep it: docmill connects as docmill_admin with
+-- it, and the two lesser roles' passwords are derived from it.
+--
+-- The middle part is src/docmill/migrations/roles.sql. Written by `make docs`.
+begin;
+
+do $$
+begin
+  perform set_config('docmill.password', 'CHOOSE A PASSWORD', true);
+  if length(current_setting('docmill.password')) < 20 then
+    raise exception 'Choose a password of 20 signs or more in the first lines.';
+  end if;
+end $$;
+
+{roles}
+-- docmill_admin migrates and does nothing else. It can't create roles, databases or extensions, and
+-- sees no other schema. It may act as docmill's own roles, for that is what migrations do.
+do $$
+declare
+  password text := current_setting('docmill.password');
+  lesser text;
+  k bytea;
+  inner_key bytea;
+  outer_key bytea;
+begin
+  if not exists (select from pg_roles where rolname = 'docmill_admin') then
+    create role docmill_admin login inherit;
+  end if;
+  execute format('alter role docmill_admin password %L', password);
+  grant docmill_owner, docmill_worker to docmill_admin with admin option;
+  -- HMAC-SHA-256 of the role's name under the password, as docmill derives it.
+  foreach lesser in array array['docmill_api', 'docmill_worker'] loop
+    k := convert_to(password, 'UTF8');
+    if length(k) > 64 then
+      k := sha256(k);
+    end if;
+    inner_key := '';
+    outer_key := '';
+    for i in 0..63 loop
+      inner_key := inner_key || set_byte('\\x00'::bytea, 0,
+        (case when i < length(k) then get_byte(k, i) else 0 end) # 54);
+      outer_key := outer_key || set_byte('\\x00'::bytea, 0,
+        (case when i < length(k) then get_byte(k, i) else 0 end) # 92);
+    end loop;
+    execute format('alter role %I password %L', lesser, encode(
+      sha256(outer_key || sha256(inner_key || convert_to(lesser, 'UTF8'))), 'hex'));
+  end loop;
+end $$;
+
+commit;
+"""
+
+
+def setup() -> str:
+    """deploy/supabase/setup.sql."""
+    return SETUP.format(roles=ROLES.read_text(encoding="utf-8"))
+
+
 PAGES: dict[str, Callable[[], str]] = {
-    "settings.md": settings,
-    "states.md": states,
-    "errors.md": errors,
-    "metrics.md": metrics,
-    "routes.md": routes,
-    "commands.md": commands,
+    "docs/settings.md": settings,
+    "docs/states.md": states,
+    "docs/errors.md": errors,
+    "docs/metrics.md": metrics,
+    "docs/routes.md": routes,
+    "docs/commands.md": commands,
+    "deploy/supabase/setup.sql": setup,
 }
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (DOCS / name).write_text(page(), encoding="utf-8")
+        (ROOT / name).write_text(page(), encoding="utf-8")

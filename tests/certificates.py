@@ -26,8 +26,8 @@ class Certified:
 
 def certified(address: str) -> Certified:
     """A certificate for a server at this address, by a new authority."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = _name("an authority of a test")
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca_name = _name(f"authority {x509.random_serial_number()}")
     ca = (
         _valid(ca_name, ca_name, ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

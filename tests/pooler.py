@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from docmill import database
 from docmill.postgres_account import account_for
 from running import until
+from tcp_postgres import free_port
 
 CONNECTIONS = 2
 LOGINS = (database.API_ROLE, database.WORKER_ROLE)
@@ -34,11 +35,6 @@ server_reset_query =
 logfile = {folder}/log
 pidfile =
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ It ends with the process that started it, however that ends, as docmill's embedd
 """
 
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -53,8 +54,14 @@ class TcpPostgres:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, outside of the range that connections take theirs from.
+
+    So none takes it until a server starts there.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextlib.contextmanager

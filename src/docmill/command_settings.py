@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from docmill import embed, migrate
 from docmill.config import Settings, read_settings, variable
 from docmill.database import Addresses, addresses, connect
+from docmill.database_trouble import explain
 from docmill.errors import SettingError, Unavailable
 from docmill.migrate import EmbeddingModel
 from docmill.postgres_keeper import PostgresKeeper
@@ -96,7 +97,10 @@ def explained(status: int = EXIT_UNAVAILABLE) -> Iterator[None]:
         click.echo(f"docmill: {error}", err=True)
         sys.exit(status)
     except psycopg.OperationalError as error:
-        click.echo(f"docmill: The database can't be reached: {str(error).strip()}", err=True)
+        trouble = explain(error)
+        click.echo(
+            f"docmill: The database can't be reached: {trouble.what}. {trouble.remedy}", err=True
+        )
         sys.exit(status)
 
 

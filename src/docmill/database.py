@@ -26,6 +26,7 @@ from docmill.failpoint import ApiCommit, WorkerCommit
 
 API_ROLE = "docmill_api"
 WORKER_ROLE = "docmill_worker"
+POOLERS_OF_MANY = (".pooler.supabase.com",)
 CONNECT_SECONDS = 5
 # A server whose machine or network is gone does not hang up. It is given up after half a minute,
 # not after the system's two hours; roles.sql has the server do alike. An address that says
@@ -93,8 +94,15 @@ def addresses(admin: str | None, api: str | None = None, worker: str | None = No
 
 
 def login_address(admin: str, role: str) -> str:
-    """The admin's address, for one of the login roles, with its derived password."""
-    parts: dict[str, Any] = {**conninfo_to_dict(admin), "user": role}
+    """The admin's address, for one of the login roles, with its derived password.
+
+    Supabase's pooler serves many servers under one name. Which one is meant stands behind the user,
+    as in `postgres.abcdef`, and so it does behind the role.
+    """
+    parts: dict[str, Any] = {**conninfo_to_dict(admin)}
+    tenant = str(parts.get("user")).partition(".")[1:]
+    of_many = str(parts.get("host")).endswith(POOLERS_OF_MANY)
+    parts["user"] = "".join((role, *tenant)) if of_many else role
     parts["password"] = derived_password(admin, role)
     return make_conninfo("", **parts)
 

@@ -16,7 +16,7 @@ from docmill.command_settings import (
     settings_as_flags,
     sigterm_unwinds,
 )
-from docmill.config import Settings, shown
+from docmill.config import Settings, shown, variable
 from docmill.errors import Unavailable
 from docmill.migrate import EmbeddingModel
 
@@ -62,10 +62,13 @@ def _report(settings: Settings, findings: list[doctor.Finding]) -> dict[str, Any
 def _print_report(settings: Settings, findings: list[doctor.Finding]) -> None:
     click.echo(f"docmill {__version__}\n")
     defaults = shown(Settings())
-    for name, value in shown(settings).items():
-        mark = "" if value == defaults[name] else "  (set)"
-        click.echo(f"  {name:24} {value}{mark}")
+    chosen = {name: value for name, value in shown(settings).items() if value != defaults[name]}
+    click.echo("Settings that somebody chose:" if chosen else "All settings are as they come.")
+    for name, value in chosen.items():
+        click.echo(f"  {variable(name)} {value}")
     click.echo()
     for finding in findings:
         mark = click.style("ok  ", fg="green") if finding.ok else click.style("BAD ", fg="red")
-        click.echo(f"{mark} {finding.what}: {finding.detail} {finding.remedy}".rstrip())
+        click.echo(f"{mark} {finding.what}: {finding.detail}")
+        if finding.remedy:
+            click.echo(f"     {finding.remedy}")

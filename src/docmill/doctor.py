@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import psycopg
 
 from docmill import embed, migrate
-from docmill.config import Settings
-from docmill.database import Addresses, Statements, connect
+from docmill.config import Settings, variable
+from docmill.database import Addresses, Statements, Sync, connect
+from docmill.database_trouble import explain
 from docmill.errors import Failure, Unavailable
 from docmill.parse_process import confinement
+from docmill.pooling import Way, find_way
 
+DOCTOR = Statements("doctor")
 WORKERS = Statements("workers")
 SAMPLE = "docmill doctor"
 
@@ -28,12 +31,107 @@ class Finding:
 
 def examine(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
     """Look at everything docmill needs, in the order in which it needs it."""
-    yield _checked("database (API role)", lambda: _database(addresses.api))
-    yield _checked("database (worker role)", lambda: _database(addresses.worker))
-    yield _checked("schema", lambda: _schema(addresses.worker))
+    yield from _database(settings, addresses)
     yield confined(confinement(), sys.platform)
     yield _checked("embedder", lambda: _embedder(settings))
-    yield _checked("workers", lambda: _workers(addresses.worker, settings))
+
+
+# the database ----------------------------------------------------------------------------
+
+
+def _database(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
+    """The server first: where it can't be reached, the rest would only say so again."""
+    first = addresses.admin or addresses.worker
+    by = variable("database_url" if addresses.admin else "worker_database_url")
+    server = _checked("database", lambda: _server(first), by)
+    yield server
+    if not server.ok:
+        return
+    schema = _checked("schema", lambda: _schema(first), by)
+    yield schema
+    roles = (
+        ("API role", addresses.api, "api_database_url"),
+        ("worker role", addresses.worker, "worker_database_url"),
+    )
+    for what, address, name in roles:
+        by = variable(name if getattr(settings, name) else "database_url")
+        yield _checked(what, lambda address=address: _role(address, settings), by)  # type: ignore[misc]
+    if schema.ok:
+        yield _checked("workers", lambda: _workers(addresses.worker, settings), by)
+
+
+def _server(address: str) -> str:
+    with connect(address) as connection:
+        row = connection.execute(DOCTOR.vector).fetchone() or {}
+        version = connection.info.server_version
+        if version // 10_000 < migrate.OLDEST_POSTGRES:
+            raise Unavailable(migrate.too_old(version))
+        if row["installed"] is None and row["available"] is None:
+            trouble = explain(psycopg.Error('extension "vector" is not available'))
+            raise Unavailable(f"{trouble.what[0].upper()}{trouble.what[1:]}. {trouble.remedy}")
+        vector = row["installed"] or row["available"]
+        if reason := migrate.vector_unfitness(vector):
+            raise Unavailable(reason)
+        return (
+            f"PostgreSQL {connection.info.parameter_status('server_version')} with pgvector"
+            f" {vector}, {_reached(connection)}."
+        )
+
+
+def _reached(connection: Sync) -> str:
+    if connection.info.host.startswith("/"):
+        return "reached by its socket"
+    return "over TLS" if connection.pgconn.ssl_in_use else "over TCP without TLS"
+
+
+def _schema(address: str) -> str:
+    with connect(address) as connection:
+        if reason := migrate.why_unfit(connection):
+            raise Unavailable(reason)
+        return f"Version {migrate.applied_version(connection)}, as this docmill needs it."
+
+
+def _role(address: str, settings: Settings) -> str:
+    with connect(address) as connection:
+        row = connection.execute(DOCTOR.who).fetchone() or {}
+        missing = [found["table"] for found in connection.execute(DOCTOR.missing_grants)]
+    if row["is_above_rules"]:
+        raise Unavailable(
+            f"{row['role']} passes over row-level security, so one owner could see what another one"
+            " has. Let docmill log in as docmill_api and docmill_worker; `docmill migrate` makes"
+            " them."
+        )
+    if missing:
+        raise Unavailable(
+            f"{row['role']} may do nothing with {', '.join(missing)}, and needs to. Its grants were"
+            " lost, as by a restore without them: restore again with them."
+        )
+    return f"{row['role']} logs in {_way_in_words(find_way(address), settings)}"
+
+
+def _way_in_words(way: Way, settings: Settings) -> str:
+    if not way.pooled:
+        return "to the server itself."
+    if way.own_session:
+        return "through a pooler that leaves it a session of its own."
+    return (
+        "through a transaction pooler. Nobody can tell workers of new work there; they look for it"
+        f" every {settings.poll_seconds:g} s ({variable('poll_seconds')}). Nothing else is missed."
+    )
+
+
+def _workers(address: str, settings: Settings) -> str:
+    with connect(address) as connection:
+        row = connection.execute(WORKERS.live, {"lease": settings.lease_seconds}).fetchone()
+    if not row or not row["live"]:
+        raise Unavailable(
+            "None is running; documents wait until one does. Start `docmill serve` or"
+            " `docmill worker`."
+        )
+    return "One is live." if row["live"] == 1 else f"{row['live']} are live."
+
+
+# the rest --------------------------------------------------------------------------------
 
 
 def confined(taken: dict[str, str], system: str) -> Finding:
@@ -52,53 +150,22 @@ def confined(taken: dict[str, str], system: str) -> Finding:
     )
 
 
-def _checked(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, ok=True, detail=look())
-    except (Unavailable, Failure) as error:
-        return Finding(what, ok=False, detail=str(error))
-    except psycopg.Error as error:
-        return Finding(
-            what,
-            ok=False,
-            detail=str(error).strip(),
-            remedy="Check DOCMILL_DATABASE_URL, and that `docmill migrate` has run.",
-        )
-
-
-def _database(address: str) -> str:
-    with connect(address) as connection:
-        row = connection.execute(
-            "select current_user as role, current_setting('server_version') as version,"
-            " (select extversion from pg_extension where extname = 'vector') as vector"
-        ).fetchone()
-    if row is None or row["vector"] is None:
-        raise Unavailable("The extension `vector` is missing. Run `docmill migrate`.")
-    return f"{row['role']} on PostgreSQL {row['version']}, pgvector {row['vector']}"
-
-
-def _schema(address: str) -> str:
-    with connect(address) as connection:
-        if reason := migrate.why_unfit(connection):
-            raise Unavailable(reason)
-        return f"version {migrate.applied_version(connection)}"
-
-
 def _embedder(settings: Settings) -> str:
     embedder = embed.create_embedder(settings)
     try:
         vectors = embedder.embed([SAMPLE])
     finally:
         embedder.close()
-    return f"{embedder.name} answers with {vectors.shape[1]} dimensions"
+    return f"{embedder.name} answers with {vectors.shape[1]} dimensions."
 
 
-def _workers(address: str, settings: Settings) -> str:
-    with connect(address) as connection:
-        row = connection.execute(WORKERS.live, {"lease": settings.lease_seconds}).fetchone()
-    if not row or not row["live"]:
-        raise Unavailable(
-            "No worker is running; documents wait until one does. Start `docmill serve` or"
-            " `docmill worker`."
-        )
-    return f"{row['live']} live"
+def _checked(what: str, look: Callable[[], str], by: str = "") -> Finding:
+    """What was seen; `by` is the setting that an address came from."""
+    try:
+        return Finding(what, ok=True, detail=look())
+    except (Unavailable, Failure) as error:
+        return Finding(what, ok=False, detail=str(error))
+    except psycopg.Error as error:
+        trouble = explain(error, by)
+        detail = f"{trouble.what[0].upper()}{trouble.what[1:]}."
+        return Finding(what, ok=False, detail=detail, remedy=trouble.remedy)

@@ -16,11 +16,16 @@ from psycopg import sql
 
 from docmill import failpoint
 from docmill.database import API_ROLE, WORKER_ROLE, Sync, connect, derived_password
+from docmill.database_trouble import explain
 from docmill.errors import Unavailable
 from docmill.failpoint import MigrationCommit
 
 LOCK = 0x646F636D696C6C  # "docmill"
 OLDEST_POSTGRES = 15
+OLDEST_VECTOR = (0, 8)  # it goes on behind a filter (hnsw.iterative_scan)
+MAY_MAKE_ROLES = b"""select current_user as role, rolsuper or rolcreaterole as may_make_roles,
+                           to_regclass('docmill.schema_migrations') is not null as is_set_up
+                    from pg_roles where rolname = current_user"""
 # Roles belong to the whole server, our lock to one database of it: what two databases of one server
 # that are migrated at the same moment do to each other. Then it is tried again.
 ROLE_TRIES = 10
@@ -93,36 +98,77 @@ def migrate(admin: str, model: EmbeddingModel) -> list[str]:
         with connect(admin) as connection:
             return _migrate(connection, admin, model)
     except psycopg.OperationalError as error:
-        raise Unavailable(f"The database can't be reached: {str(error).strip()}") from error
+        trouble = explain(error)
+        raise Unavailable(
+            f"The database can't be reached: {trouble.what}. {trouble.remedy}"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise Unavailable(
             f"The database refuses to be set up: {str(error).strip()}. DOCMILL_DATABASE_URL needs"
             " a role that may create roles, schemas and extensions."
         ) from error
     except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported) as error:
-        raise Unavailable(
-            f"The database has no pgvector ({str(error).strip()}). Install the extension `vector`."
-        ) from error
+        trouble = explain(error)
+        raise Unavailable(f"The database is not fit: {trouble.what}. {trouble.remedy}") from error
 
 
 def _migrate(connection: Sync, admin: str, model: EmbeddingModel) -> list[str]:
     if connection.info.server_version // 10_000 < OLDEST_POSTGRES:
-        raise Unavailable(
-            f"The database is PostgreSQL {connection.info.server_version // 10_000};"
-            f" docmill needs {OLDEST_POSTGRES} or later."
-        )
-    for _ in range(ROLE_TRIES - 1):
-        with suppress(*SAME_ROLES_ELSEWHERE):
-            _create_roles(connection, admin)
-            break
-    else:
-        _create_roles(connection, admin)
+        raise Unavailable(too_old(connection.info.server_version))
+    _set_up_roles(connection, admin)
+    _check_vector(connection)
     applied = [
         migration.name for migration in migrations() if _apply_unless_done(connection, migration)
     ]
     with _locked(connection, "make_room_for_model"):
         _make_room_for(connection, model)
     return applied
+
+
+def too_old(server_version: int) -> str:
+    """Why a server of this version won't do, in a sentence."""
+    return (
+        f"The database is PostgreSQL {server_version // 10_000}; docmill needs {OLDEST_POSTGRES} or"
+        " later."
+    )
+
+
+def vector_unfitness(version: str) -> str | None:
+    """Why this version of pgvector won't do, in a sentence; None where it will."""
+    if tuple(int(part) for part in version.split(".")[:2]) >= OLDEST_VECTOR:
+        return None
+    return (
+        f"The database has pgvector {version}; docmill needs {'.'.join(map(str, OLDEST_VECTOR))} or"
+        " later. Install it beside the server, then run `alter extension vector update`."
+    )
+
+
+def _set_up_roles(connection: Sync, admin: str) -> None:
+    """Make what `roles.sql` makes, where the admin may; else somebody has done so before."""
+    row = connection.execute(MAY_MAKE_ROLES).fetchone() or {}
+    if not row["may_make_roles"]:
+        if row["is_set_up"]:
+            return
+        raise Unavailable(
+            f"The role {row['role']} may not create roles, and docmill's are not there. Run"
+            " deploy/supabase/setup.sql as a role that may, or let that one migrate."
+        )
+    for _ in range(ROLE_TRIES - 1):
+        with suppress(*SAME_ROLES_ELSEWHERE):
+            _create_roles(connection, admin)
+            return
+    _create_roles(connection, admin)
+
+
+def _check_vector(connection: Sync) -> None:
+    with connection.transaction():
+        row = connection.execute(
+            "select extversion as version from pg_extension where extname = 'vector'"
+        ).fetchone()
+    if row is None:
+        raise Unavailable("The database has no pgvector. Enable the extension `vector`.")
+    if reason := vector_unfitness(row["version"]):
+        raise Unavailable(reason)
 
 
 @contextmanager

@@ -35,11 +35,18 @@ grant usage on schema docmill to docmill_api, docmill_worker;
 -- database, because another one of the same server may keep the extension elsewhere.
 do $$
 declare
-  path text := 'docmill, ' || (
-    select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+  place text := (
+    select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace
     where e.extname = 'vector');
+  path text := 'docmill, ' || quote_ident(place);
   role text;
 begin
+  -- Where somebody else made the extension, its schema need not be open to everybody.
+  foreach role in array array['docmill_owner', 'docmill_api', 'docmill_worker'] loop
+    if not has_schema_privilege(role, place, 'usage') then
+      execute format('grant usage on schema %I to %I', place, role);
+    end if;
+  end loop;
   foreach role in array array['docmill_api', 'docmill_worker'] loop
     execute format('alter role %I in database %I set search_path = %s',
                    role, current_database(), path);
