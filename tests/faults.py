@@ -18,7 +18,7 @@ from uuid import UUID
 import psutil
 from psycopg.conninfo import make_conninfo
 
-from databases import migrated_database
+from databases import fresh_database, migrated_database
 from docmill import database, embed, job_queue, migrate
 from docmill.accepting import Limits, NewDocument
 from docmill.config import Settings, read_settings
@@ -225,13 +225,16 @@ def static_embedder() -> Embedder:
 
 
 @contextlib.contextmanager
-def new_scene(admin_url: str, *, with_service: bool = False) -> Iterator[Scene]:
-    """A fresh database, dropped at the end."""
+def new_scene(
+    admin_url: str, *, with_service: bool = False, migrated: bool = True
+) -> Iterator[Scene]:
+    """A fresh database, with this version's schema or none, dropped at the end."""
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(EmbeddingServer()) if with_service else None
         settings = read_settings(service.settings if service else {})
         model = migrate.EmbeddingModel(*embed.model_of(settings))
-        url = stack.enter_context(migrated_database(admin_url, model))
+        place = migrated_database(admin_url, model) if migrated else fresh_database(admin_url)
+        url = stack.enter_context(place)
         admin = stack.enter_context(database.connect(url, autocommit=True))
         admin.execute("select set_config('search_path', 'docmill, extensions', false)")
         yield Scene(admin, url, service)
