@@ -24,6 +24,7 @@ COMMANDS = {
     "worker": "worker_command:worker_command",
     "migrate": "database_commands:migrate_command",
     "doctor": "database_commands:doctor_command",
+    "clean": "clean_command:clean_command",
 }
 
 

@@ -323,6 +323,21 @@ class Settings:
         "The address of that port. Nobody is asked for a key there: let only Prometheus reach it.",
         "127.0.0.1",
     )
+    keep_history_days: int = setting(
+        whole_number(1, 36_500),
+        "How long the audit trail keeps what others have followed: attempts before a job's last"
+        " one, and jobs of generations before the newest that don't serve.",
+        30,
+    )
+    keep_webhook_log_days: int = setting(
+        whole_number(1, 36_500),
+        "How long the log of what webhooks were told is kept, and what waits for one to be enabled"
+        " again.",
+        30,
+    )
+    keep_operator_log_days: int = setting(
+        whole_number(1, 36_500), "How long it is kept who did what at /operator.", 365
+    )
     log_level: str = setting(
         one_of("debug", "info", "warning", "error"), "How much is logged.", "info"
     )

@@ -176,12 +176,6 @@ def reap(connection: Sync) -> None:
     connection.execute(STATEMENTS.reap_deliveries)
 
 
-def prune(connection: Sync) -> None:
-    """Drop the log of long ago, and secrets that no longer sign."""
-    connection.execute(STATEMENTS.prune_deliveries)
-    connection.execute(STATEMENTS.prune_secrets)
-
-
 def count_due(connection: Sync) -> int:
     """How many deliveries could be sent now."""
     row = connection.execute(STATEMENTS.count_due).fetchone()

@@ -1,4 +1,4 @@
--- Delivering what is told to webhooks: claim, note, reap, prune. Time is the database's now().
+-- Delivering what is told to webhooks: claim, note, reap. Time is the database's now().
 -- Lock order: that of migrations/0011_webhooks.sql.
 
 -- claim_deliveries --
@@ -110,17 +110,6 @@ with lost as (
 update webhook_attempts a
 set ended_at = now(), error = 'The worker was lost; it may have arrived.'
 from freed where a.delivery_id = freed.id and a.attempt = freed.attempt;
-
--- prune_deliveries --
--- The log is kept for a month; so is what waits for a webhook to be enabled again.
-delete from webhook_deliveries where id in (
-  select id from webhook_deliveries
-  where created_at < now() - interval '30 days' and status <> 'sending'
-  order by created_at limit 1000
-  for update skip locked);
-
--- prune_secrets --
-delete from webhook_secrets where expires_at < now() - interval '1 hour';
 
 -- count_due --
 -- How much could be sent now, for a tick's answer.

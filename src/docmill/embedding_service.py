@@ -65,11 +65,6 @@ def pause(database: WorkerDatabase, name: str, failure: Failure, policy: RetryPo
         )
 
 
-def prune(connection: Sync) -> None:
-    """Drop answers that nobody will ask for again."""
-    connection.execute(STATEMENTS.prune_paid)
-
-
 def _refuse_while_paused(database: WorkerDatabase, name: str) -> None:
     with database.reading() as connection:
         row = connection.execute(STATEMENTS.find_pause, {"name": name}).fetchone()

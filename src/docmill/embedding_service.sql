@@ -32,13 +32,6 @@ select %(owner_id)s, %(model_id)s, a.hash, a.vector::vector
 from unnest(%(hashes)s::bytea[], %(vectors)s::text[]) as a (hash, vector)
 on conflict (owner_id, model_id, text_sha256) do nothing;
 
--- prune_paid --
--- Long enough for every retry; the vectors of documents that are there lie in `embeddings`.
-delete from paid_embeddings where ctid = any (array(
-  select ctid from paid_embeddings
-  where created_at < now() - interval '2 days' order by created_at limit 1000
-  for update skip locked));
-
 -- count_call --
 -- In the commit that keeps the answer, for /metrics.
 select tally('embedding', 'answered', '', %(seconds)s::float8, %(texts)s::bigint);

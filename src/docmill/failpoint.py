@@ -30,7 +30,7 @@ ApiCommit = Literal[
     "change_webhook", "queue_delivery",
 ]  # fmt: skip
 WorkerCommit = Literal[
-    "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune",
+    "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune", "sweep",
     "split", "keep_pages", "finish_parse", "keep_chunks", "finish_chunk", "keep_embeddings",
     "finish_embed", "keep_paid", "pause_service", "postpone", "sample",
     "claim_deliveries", "note_delivery",

@@ -1,7 +1,11 @@
 """Receive a file in one request: bytes are kept as they come, then one commit makes it a document.
 
 Memory is one part (1 MiB) per upload, whatever the size. A file that fits in one part touches the
-database once: bytes, document and first job are a single transaction.
+database once: bytes, document and first job are a single transaction. The parts of a larger one are
+committed one by one, under a row of `files` that has no hash yet and that nobody sees before the
+one commit that completes it: a transaction that stayed open for an hour-long upload would hold a
+connection, and would keep every dead row of the queue from being vacuumed. What is left of uploads
+that were cut off goes by itself (`retention.py`).
 """
 
 import hashlib
@@ -10,9 +14,7 @@ from uuid import UUID
 
 from docmill import accepting
 from docmill.accepting import COLLISIONS, TRIES, Accepted, Limits, NewDocument, Received
-from docmill.database import ApiDatabase, Async, Statements, Sync
-
-STATEMENTS = Statements("receiving")
+from docmill.database import ApiDatabase, Async
 
 PART_BYTES = 1 << 20
 
@@ -106,12 +108,3 @@ class IncomingFile:
             accepted = await accepting.accept(connection, received, document, self._limits)
             await within(connection, accepted)
         return accepted
-
-
-def prune(connection: Sync) -> None:
-    """Drop what was left of uploads that were cut off, or never finished; a little at a time."""
-    connection.execute(STATEMENTS.end_expired_uploads)
-    connection.execute(STATEMENTS.prune_parts)
-    connection.execute(STATEMENTS.prune_files)
-    connection.execute(STATEMENTS.prune_requests)
-    connection.execute(STATEMENTS.prune_sessions)

@@ -24,10 +24,9 @@ from docmill import (
     attempt,
     delivery,
     documents,
-    embedding_service,
     job_queue,
     migrate,
-    receiving,
+    retention,
     sampling,
 )
 from docmill.config import Settings
@@ -41,6 +40,7 @@ from docmill.measures import Samples, family, of_process
 from docmill.model import Job
 from docmill.outgoing import Reach
 from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.retention import Keep
 from docmill.retry import RetryPolicy
 from docmill.spool import Spool
 from docmill.wakeup import WakeUp
@@ -84,6 +84,7 @@ class Worker:
             settings.backoff_cap_seconds,
             settings.outage_patience_seconds,
         )
+        self._keep = Keep.of(settings)
         self._database = WorkerDatabase(address, connections=settings.slots + 3)
         self._heartbeat = Heartbeat(address, self._claimant, settings.slots)
         self._wakeup = WakeUp(address)
@@ -142,7 +143,8 @@ class Worker:
         """
         ends = time.monotonic() + seconds
         with _Opened(self):
-            self._reap(of_tick=True)
+            self._reap()
+            self._tidy(of_tick=True)
             while not self._draining.is_set() and time.monotonic() < ends:
                 if self._claim() + self._deliver() == 0 and not self._is_busy():
                     break
@@ -202,6 +204,7 @@ class Worker:
             self._next_reaping = time.monotonic() + pause
             self._check_schema()
             self._reap()
+            self._tidy()
 
     def _check_schema(self) -> None:
         """Stop where somebody upgraded the database beyond what this docmill can work on."""
@@ -209,7 +212,7 @@ class Worker:
             if reason := migrate.why_unfit(connection):
                 raise Unavailable(reason)
 
-    def _reap(self, *, of_tick: bool = False) -> None:
+    def _reap(self) -> None:
         with self._database.commit("reap") as connection:
             dead = connection.execute(
                 WORKERS.notice_dead, {"silence": self._settings.lease_seconds * SILENCE_OF_THE_DEAD}
@@ -224,11 +227,13 @@ class Worker:
         for job in lost:
             self._fail_lost(job)
         self._tally.reaped += len(reaped) + len(lost)
+
+    def _tidy(self, *, of_tick: bool = False) -> None:
+        """Drop what is needed no longer, and write down how the queue stands."""
         with self._database.commit("prune") as connection:
-            receiving.prune(connection)
-            embedding_service.prune(connection)
-            delivery.prune(connection)
-            connection.execute(WORKERS.prune)
+            retention.prune(connection, self._keep)
+        with self._database.commit("sweep") as connection:
+            retention.sweep_in_turn(connection, self._keep)
         with self._database.commit("sample") as connection:
             sampling.sample(connection)
             if of_tick:

@@ -48,9 +48,6 @@ with dead as (
 )
 select id from dead;
 
--- prune --
-delete from workers where seen_at < now() - interval '1 day';
-
 -- live --
 -- Workers whose last sign of life is younger than a lease (at least 10 seconds), and that claim.
 select count(*) as live, extract(epoch from now() - max(seen_at))::float8 as seconds_since

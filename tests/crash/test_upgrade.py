@@ -1,5 +1,6 @@
 """An upgrade while work goes on: two versions side by side on one database (docs/upgrade.md)."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -36,9 +37,9 @@ def scene(admin_url: str) -> Iterator[Scene]:
         yield made
 
 
-def served(url: str, python: str | None = None) -> Docmill:
+def served(url: str, python: str = sys.executable) -> Docmill:
     env = {**QUICK, "DOCMILL_DATABASE_URL": url}
-    return Docmill(None, "--workers", "1", env=env, **({"python": python} if python else {}))
+    return Docmill(None, "--workers", "1", env=env, python=python)
 
 
 def workers_of(docmill: Docmill) -> set[int]:
@@ -69,7 +70,7 @@ def test_previous_version_and_this_one_share_the_work_of_one_database(
         stack.callback(after.stop)
         both = (before, after)
         versions = {pid for docmill in both for pid in workers_of(docmill)}
-        sent = []
+        sent: list[str] = []
 
         def shared() -> bool:
             for number, docmill in enumerate(both):

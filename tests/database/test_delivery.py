@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from docmill import database, delivery
+from docmill import database, delivery, retention
 from docmill.database import Addresses, Sync
 from docmill.delivery import (
     AT_ONCE_PER_OWNER,
@@ -23,6 +23,7 @@ from made_rows import OWNER
 
 ANOTHER = UUID(int=255)
 FAILS = Answered(500)
+KEEP = retention.Keep(30, 30, 365)
 
 
 def webhook(admin: Sync, deliveries: int, owner: UUID = OWNER, **columns: object) -> str:
@@ -233,7 +234,7 @@ def test_the_log_of_long_ago_is_dropped_and_so_are_secrets_that_ended(
         " values (%s, %s, sha256('old'), now() - interval '1 day')",
         [OWNER, which],
     )
-    delivery.prune(worker_connection)
+    retention.prune(worker_connection, KEEP)
     # One was young, one is under way.
     assert one(admin, "select count(*) as n from webhook_deliveries") == {"n": 2}
     assert one(admin, "select count(*) as n from webhook_secrets") == {"n": 1}

@@ -27,6 +27,7 @@ SHARED = {
     "queue_samples",
     "schema_migrations",
     "stage_limits",
+    "sweep",
     "tallies",
     "workers",
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
-from docmill import attempt, database, job_queue
+from docmill import attempt, database, job_queue, retention
 from docmill.accepting import Limits, NewDocument
 from docmill.config import read_settings
 from docmill.control import Control
@@ -17,6 +17,7 @@ from docmill.model import Job
 from docmill.outgoing import Reach
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.receiving import IncomingFile
+from docmill.retention import Place
 from docmill.spool import Spool
 from docmill.webhooks import Change, Webhooks
 from docmill.worker import Worker
@@ -76,6 +77,11 @@ class WorkerPart(Worker):
     def reap(self) -> None:
         """Notice the dead, put their jobs back in line, fail those that are lost for good."""
         self._reap()
+
+    def sweep(self) -> None:
+        """Drop what is left of earlier generations and attempts."""
+        with self._database.commit("sweep") as connection:
+            retention.sweep(connection, self._keep, Place())
 
     def fail_lost(self, job: Job) -> None:
         """Fail one that was found lost for good."""

@@ -26,6 +26,7 @@ DEEDS: dict[str, Callable[[Any, Scene], object]] = {
     ),
     "reaps": lambda part, _: part.reap(),
     "reaps and claims": lambda part, _: (part.reap(), part.claim()),
+    "sweeps": lambda part, _: part.sweep(),
     "fails what first lost": lambda part, scene: part.fail_lost(scene.held["first"]),
     "cancels": lambda part, scene: part.cancel(scene.document_id),
     "retries": lambda part, scene: part.retry(scene.document_id),
@@ -314,6 +315,38 @@ MEETINGS = [
     Meeting(scenes.completed, ("owner deletes", "another deletes"), {GONE}),
     Meeting(scenes.held, ("owner cancels", "another cancels"), {CANCELLED}),
     Meeting(scenes.held, ("owner cancels", "another deletes"), {GONE}),
+    # what is left of long ago, and somebody who does something with the document
+    Meeting(scenes.left_over, ("second sweeps", "owner deletes"), {GONE}),
+    Meeting(
+        scenes.left_over,
+        ("second sweeps", "owner reprocesses"),
+        {
+            "queued g4 serving 1, embed g3 cancelled (cancelled), parse g4 queued",
+            (
+                "queued g4 serving 1, embed g2 cancelled (cancelled), embed g3 cancelled (cancelled),"
+                " parse g4 queued"
+            ),
+            "queued g4 serving 1, parse g4 queued",
+        },
+    ),
+    Meeting(
+        scenes.left_over,
+        ("second sweeps", "owner retries"),
+        {
+            "queued g3 serving 1, embed g3 queued (cancelled)",
+            "queued g3 serving 1, embed g2 cancelled (cancelled), embed g3 queued (cancelled)",
+        },
+    ),
+    Meeting(
+        scenes.left_over,
+        ("second sweeps", "third sweeps"),
+        {"cancelled g3 serving 1, embed g3 cancelled (cancelled)"},
+    ),
+    Meeting(
+        scenes.made_anew,
+        ("first carries on", "second sweeps"),
+        {"completed g3"},
+    ),
     # the same bytes, sent again
     Meeting(
         scenes.nothing,

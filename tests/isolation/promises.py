@@ -28,10 +28,11 @@ PROMISES = (
         "delete from job_attempts where ended_at is null",
     ),
     Promise(
-        "attempts are numbered without a gap up to the job's",
+        "attempts are numbered without a gap up to the job's; those of long ago may be gone",
         """select j.id from processing_jobs j
            where array(select attempt from job_attempts a where a.job_id = j.id order by attempt)
-              <> array(select generate_series(1, j.attempt))""",
+              <> array(select generate_series(coalesce(
+                   (select min(attempt) from job_attempts where job_id = j.id), 1), j.attempt))""",
         "update job_attempts set attempt = attempt + 1 where ended_at is null",
     ),
     Promise(

@@ -92,8 +92,7 @@ def session_lost(cast: Cast) -> Scene:
 def cancelled(cast: Cast) -> Scene:
     """The document was cancelled, and the first worker has not heard of it."""
     scene = held(cast)
-    owner = cast.owners["owner"]
-    owner.session.call(lambda: owner.cancel(scene.document_id))
+    _cancel(cast, scene)
     return scene
 
 
@@ -102,6 +101,52 @@ def completed(cast: Cast) -> Scene:
     scene = begun(cast)
     _carry(cast, scene)
     return scene
+
+
+def left_over(cast: Cast) -> Scene:
+    """The first generation serves; two more were cancelled when they were about to be embedded.
+
+    Of the second of the three everything is left, and it ended long ago.
+    """
+    scene = completed(cast)
+    for _ in range(2):
+        _made_anew_until_embed(cast, scene)
+        _cancel(cast, scene)
+    _let_time_pass(cast)
+    return scene
+
+
+def made_anew(cast: Cast) -> Scene:
+    """As above, but the first worker is about to embed the third generation."""
+    scene = completed(cast)
+    _made_anew_until_embed(cast, scene)
+    _cancel(cast, scene)
+    _made_anew_until_embed(cast, scene)
+    _let_time_pass(cast)
+    return scene
+
+
+def _cancel(cast: Cast, scene: Scene) -> None:
+    owner = cast.owners["owner"]
+    owner.session.call(lambda: owner.cancel(scene.document_id))
+
+
+def _made_anew_until_embed(cast: Cast, scene: Scene) -> None:
+    owner = cast.owners["owner"]
+    owner.session.call(lambda: owner.reprocess(scene.document_id))
+    _about_to_embed(cast, _held(cast, scene, "first"))
+
+
+def _let_time_pass(cast: Cast) -> None:
+    """Let everything that has ended have ended a year ago."""
+    cast.admin.execute(
+        "set session_replication_role = replica;"
+        " update processing_jobs set finished_at = finished_at - interval '1 year'"
+        " where finished_at is not null;"
+        " update job_attempts set ended_at = ended_at - interval '1 year'"
+        " where ended_at is not null;"
+        " set session_replication_role = origin"
+    )
 
 
 def replaced(cast: Cast) -> Scene:

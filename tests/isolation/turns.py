@@ -31,8 +31,6 @@ QUIET = frozenset({
 })  # fmt: skip
 # One step however often it is repeated: after the first time the row is held.
 REPEATED = "advance_document"
-# Tidies up what no other operation touches.
-QUIET_COMMIT = "prune"
 
 T = TypeVar("T")
 
@@ -180,9 +178,6 @@ class TurnWorkerDatabase(WorkerDatabase):
     @contextmanager
     def commit(self, name: WorkerCommit) -> Iterator[Sync]:
         with super().commit(name) as connection:
-            if name == QUIET_COMMIT:
-                yield connection
-                return
             connection.cursor_factory = TurnCursor
             try:
                 yield connection

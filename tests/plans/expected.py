@@ -8,6 +8,7 @@ table or the burst would cost if it was read through.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -31,7 +32,7 @@ ROLES = {
     "job_queue": WORKER_ROLE,
     "listing": API_ROLE,
     "metrics": API_ROLE,
-    "receiving": WORKER_ROLE,
+    "retention": WORKER_ROLE,
     "sampling": WORKER_ROLE,
     "stage_limits": API_ROLE,
     "status": API_ROLE,
@@ -52,6 +53,7 @@ GROWS = {
     "job_queue.count_due": "a count of what is due, for the answer of a tick",
     "listing.count_documents": "counts an owner's documents",
     "listing.list_collections": "counts an owner's documents",
+    "retention.count": "a count of what would go, for a person who asks",
     "sampling.sample": "a sum over what is live, once a minute on all machines together",
     "webhooks.delete_webhook": "deletes a webhook's log with it",
 }
@@ -67,6 +69,9 @@ ALWAYS: Mapping[str, Any] = {
     "done": 1,
     "error": ERROR,
     "expired": False,
+    "history_days": 30,
+    "operator_log_days": 365,
+    "webhook_log_days": 30,
     "lease": 60.0,
     "line_end": LINE_END,
     "max_attempts": 5,
@@ -97,6 +102,8 @@ SENDING = {
     "attempt": 1,
     "webhook_id": id_of("webhook", 2),
 }
+EARLIER = {"above": 0, "below": 3, "most": 1000}
+OLD_JOBS = {"jobs": list(range(1, 1001)), "before": [2] * 1000, "most": 1000}
 KEY = {"key": "15", "token": id_of("token", 5)}
 
 
@@ -153,8 +160,6 @@ COSTS = {
     "delivery.note_delivery": Cost(
         100, "running", {**SENDING, "status": "waiting", "wait": 5.0, "released": 0}
     ),
-    "delivery.prune_deliveries": Cost(30000),
-    "delivery.prune_secrets": Cost(100),
     "delivery.reap_deliveries": Cost(
         3000,
         behind=b"update webhook_deliveries set lease_until = now() - interval '1 hour'"
@@ -219,7 +224,6 @@ COSTS = {
         100, told={"model_id": 1, "hashes": [HASH], "vectors": ["[1,2,3]"]}
     ),
     "embedding_service.pause": Cost(50, told={"name": "service"}),
-    "embedding_service.prune_paid": Cost(8000),
     "events.announce_end": Cost(100),
     "idempotency.begin": Cost(100, told=KEY),
     "idempotency.find": Cost(50, told=KEY),
@@ -272,11 +276,27 @@ COSTS = {
     "metrics.read_service": Cost(50),
     "metrics.read_tallies": Cost(200),
     "metrics.read_workers": Cost(50),
-    "receiving.end_expired_uploads": Cost(2000),
-    "receiving.prune_files": Cost(1000),
-    "receiving.prune_parts": Cost(2000),
-    "receiving.prune_requests": Cost(1000),
-    "receiving.prune_sessions": Cost(50),
+    "retention.drop_attempts": Cost(20000, told=OLD_JOBS),
+    "retention.drop_jobs": Cost(6000, told=OLD_JOBS),
+    "retention.drop_old_chunks": Cost(500, "made again", EARLIER),
+    "retention.drop_old_pages": Cost(300, "made again", EARLIER),
+    "retention.end_expired_uploads": Cost(8000),
+    "retention.give_turn": Cost(50, told={"job_id": 0, "pause": 10.0}),
+    "retention.hold_document": Cost(50),
+    "retention.hold_turn": Cost(50),
+    "retention.hold_old_jobs": Cost(300, "made again", EARLIER),
+    "retention.look_at_documents": Cost(6000, told={"place": UUID(int=0), "most": 200}),
+    "retention.look_at_jobs": Cost(8000, told={"place": 0, "most": 500}),
+    "retention.prune_deliveries": Cost(30000),
+    "retention.prune_files": Cost(1000),
+    "retention.prune_operator_actions": Cost(3000),
+    "retention.prune_paid": Cost(8000),
+    "retention.prune_parts": Cost(2000),
+    "retention.prune_requests": Cost(4000),
+    "retention.prune_secrets": Cost(100),
+    "retention.prune_sessions": Cost(50),
+    "retention.prune_workers": Cost(50),
+    "retention.take_turn": Cost(50),
     "sampling.prune": Cost(50),
     "sampling.sum_tallies": Cost(10000),
     "stage_limits.paused": Cost(50),
@@ -339,7 +359,6 @@ COSTS = {
     "workers.live": Cost(50),
     "workers.note_tick": Cost(50),
     "workers.notice_dead": Cost(1000, told={"silence": 2.0}),
-    "workers.prune": Cost(50),
     "workers.seen": Cost(50, told={"id": "w1", "greeted_by": 0}),
 }
 

@@ -152,6 +152,32 @@ insert into webhook_deliveries (id, owner_id, webhook_id, document_id, version, 
               else now() - interval '1 second' * (1000000 - n) end, now()
   from made;
 
+-- Every hundredth was read three times, and failed twice, long ago. A third of the other jobs were
+-- given back once, long ago.
+insert into processing_jobs (owner_id, document_id, generation, stage, part, status, priority,
+    attempt, max_attempts, done, total, error, started_at, finished_at, worker)
+  select owner_id, id, generation, 'parse', part, 'failed', 0, 1, 5, 0, 1, '{}', now(),
+         now() - interval '40 days', 'w1'
+  from made, generate_series(2, 3) generation, generate_series(0, 4) part where n % 100 = 50;
+insert into pages (owner_id, document_id, generation, number, text)
+  select owner_id, id, generation, number, 'hello'
+  from made, generate_series(2, 3) generation, generate_series(1, 20) number where n % 100 = 50;
+insert into chunks (owner_id, document_id, generation, ordinal, text, page_first, page_last,
+    char_start, char_end, words)
+  select owner_id, id, generation, ordinal, 'hello', 1, 1, 0, 5, ''::tsvector
+  from made, generate_series(2, 3) generation, generate_series(1, 20) ordinal where n % 100 = 50;
+update documents set generation = 3, status = 'failed', error = '{}', completed_at = null
+  where id in (select id from made where n % 100 = 50);
+update job_attempts set attempt = 2 where job_id % 3 = 0;
+insert into job_attempts (owner_id, job_id, attempt, worker, ended_at, outcome)
+  select owner_id, id, 1, 'w1', now() - interval '40 days', 'released'
+  from processing_jobs where id % 3 = 0 and generation = 1;
+update processing_jobs set attempt = 2, released = 1 where id % 3 = 0 and generation = 1;
+insert into operator_actions (at, operator, action, subject)
+  select now() - interval '1 second' * n, 'me', 'retry', 'parse' from made;
+insert into operator_actions (at, operator, action, subject)
+  select now() - interval '400 days', 'me', 'retry', 'parse' from made where n <= 1000;
+
 -- What is to be pruned.
 insert into files (id, owner_id, receiving_until)
   select pg_temp.id('cut off', n), owner_id, now() - interval '1 hour' from made where n <= 1000;
@@ -273,6 +299,7 @@ SUBJECTS = """
 with made as (
   select * from (values
     ('ended', pg_temp.id('document', 3)), ('failed', pg_temp.id('document', 300)),
+    ('made again', pg_temp.id('document', 1050)),
     ('waiting', pg_temp.id('burst', 5000)), ('running', pg_temp.id('burst', 300001)),
     ('whole', pg_temp.id('burst', 300002)), ('bare', pg_temp.id('burst', 300003))
   ) as made (subject, document_id)
