@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from docmill import embed, migrate
+from docmill import embed, migrate, upkeep
 from docmill.config import Settings, variable
 from docmill.database import Addresses, Statements, Sync, connect
 from docmill.database_trouble import explain
@@ -17,6 +17,12 @@ from docmill.pooling import Way, find_way
 DOCTOR = Statements("doctor")
 WORKERS = Statements("workers")
 SAMPLE = "docmill doctor"
+UPKEEP: dict[str, Callable[[Sync], list[str]]] = {
+    "dead rows": upkeep.dead_rows,
+    "what holds vacuum up": upkeep.holders,
+    "size of indexes": upkeep.fat_indexes,
+    "transaction ids": upkeep.worn_out_ids,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,9 @@ def _database(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
         yield _checked(what, lambda address=address: _role(address, settings), by)  # type: ignore[misc]
     if schema.ok:
         yield _checked("workers", lambda: _workers(addresses.worker, settings), by)
+        # The admin sees everybody's sessions; a login role sees its own only.
+        for what, look in UPKEEP.items():
+            yield _checked(what, lambda look=look: _upkeep(first, look), by)  # type: ignore[misc]
 
 
 def _server(address: str) -> str:
@@ -129,6 +138,13 @@ def _workers(address: str, settings: Settings) -> str:
             " `docmill worker`."
         )
     return "One is live." if row["live"] == 1 else f"{row['live']} are live."
+
+
+def _upkeep(address: str, look: Callable[[Sync], list[str]]) -> str:
+    with connect(address) as connection:
+        if found := look(connection):
+            raise Unavailable(" ".join(found))
+    return "Nothing to do."
 
 
 # the rest --------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ ROLES = {
 ELSEWHERE = {
     "api_keys": "one row by its key, from tables that do not grow with the work",
     "operations": "operators ask for sums over everything that is live",
+    "upkeep": "asked by a person, of PostgreSQL's statistics",
     "search": "its cost is that of the vectors and words; bench/search.py measures it",
 }
 # Statements whose cost grows with what they are asked for, and why that may be.
