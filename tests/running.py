@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol, TypeVar
 import httpx2
 import psutil
 
-SERVES = re.compile(r"docmill serves (http://\S+)")
+SERVES = re.compile(r"docmill serves (http://[^\s\"]+)")
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 

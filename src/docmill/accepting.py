@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from docmill import control, job_queue
+from docmill import control, job_queue, logs, tracing
 from docmill.database import Async, Row, Statements, one
 from docmill.disk_reserve import DiskReserve
 from docmill.duplicates import Decision, Existing, decide
@@ -88,6 +88,7 @@ class _Offer:
             "filename": self.document.filename,
             "metadata": Jsonb(self.document.metadata),
             "priority": PRIORITIES[self.document.priority],
+            "traceparent": tracing.traceparent(),
         }
 
 
@@ -128,6 +129,7 @@ async def accept(
     else:
         document_id = row["id"]
         await _again(connection, decision, offer, document_id)
+    logs.note(document_id=document_id)
     return Accepted(document_id, OUTCOMES[decision])
 
 

@@ -49,8 +49,10 @@ where collection_id is not distinct from %(collection_id)s::uuid
        or (%(external_id)s::text is null and external_id is null and file_id = %(file_id)s));
 
 -- add_document --
-insert into documents (file_id, collection_id, filename, external_id, metadata, priority)
-values (%(file_id)s, %(collection_id)s, %(filename)s, %(external_id)s, %(metadata)s, %(priority)s)
+insert into documents
+  (file_id, collection_id, filename, external_id, metadata, priority, traceparent)
+values (%(file_id)s, %(collection_id)s, %(filename)s, %(external_id)s, %(metadata)s, %(priority)s,
+        %(traceparent)s)
 returning id;
 
 -- add_first_job --
@@ -67,7 +69,7 @@ with before as (
 )
 update documents d
 set file_id = %(file_id)s, filename = %(filename)s, metadata = %(metadata)s,
-    priority = %(priority)s, media_type = null,
+    priority = %(priority)s, traceparent = %(traceparent)s, media_type = null,
     status = 'queued', stage = null, generation = d.generation + 1, error = null, warnings = '[]',
     pages_done = 0, pages_total = null, chunks_done = 0, chunks_total = null, embedded_done = 0,
     started_at = null, completed_at = null, version = d.version + 1, changed_at = now()

@@ -13,7 +13,7 @@ import click
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from docmill import embed, migrate
+from docmill import embed, logs, migrate
 from docmill.config import Settings, read_settings, variable
 from docmill.database import Addresses, addresses, connect
 from docmill.database_trouble import explain
@@ -21,12 +21,14 @@ from docmill.errors import SettingError, Unavailable
 from docmill.migrate import EmbeddingModel
 from docmill.postgres_keeper import PostgresKeeper
 
+log = logging.getLogger(__name__)
+
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
 
 ADDRESSES = ("database_url", "api_database_url", "worker_database_url")
 DATABASE_FLAGS = ("data_dir", "database_url")
-WORK_FLAGS = ("slots", "lease_seconds", "max_attempts", "embedder", "log_level")
+WORK_FLAGS = ("slots", "lease_seconds", "max_attempts", "embedder", "log_level", "log_format")
 
 Command = Callable[..., None]
 
@@ -54,12 +56,7 @@ def configured(flags: dict[str, str | None]) -> Settings:
     except SettingError as error:
         click.echo(f"docmill: {error}", err=True)
         sys.exit(EXIT_CONFIGURATION)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    logs.configure(settings.log_level, settings.log_format)
     return settings
 
 
@@ -94,14 +91,20 @@ def explained(status: int = EXIT_UNAVAILABLE) -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        click.echo(f"docmill: {error}", err=True)
+        say_last(str(error))
         sys.exit(status)
     except psycopg.OperationalError as error:
         trouble = explain(error)
-        click.echo(
-            f"docmill: The database can't be reached: {trouble.what}. {trouble.remedy}", err=True
-        )
+        say_last(f"The database can't be reached: {trouble.what}. {trouble.remedy}")
         sys.exit(status)
+
+
+def say_last(sentence: str) -> None:
+    """Say why the program ends, to whoever started it or reads its log."""
+    if logs.is_json():
+        log.critical(sentence)
+    else:
+        click.echo(f"docmill: {sentence}", err=True)
 
 
 @contextmanager

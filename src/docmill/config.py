@@ -341,6 +341,11 @@ class Settings:
     log_level: str = setting(
         one_of("debug", "info", "warning", "error"), "How much is logged.", "info"
     )
+    log_format: str = setting(
+        one_of("text", "json"),
+        "How: lines for people, or a JSON object a line for programs.",
+        "text",
+    )
 
     @property
     def is_open(self) -> bool:

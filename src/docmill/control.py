@@ -6,7 +6,7 @@ revoked or its rows are gone, so its next commit is refused and its next beat te
 
 from uuid import UUID
 
-from docmill import documents, events, job_queue
+from docmill import documents, events, job_queue, tracing
 from docmill.database import ApiDatabase, Async, Row, Statements, every, one
 from docmill.errors import Problem
 
@@ -55,7 +55,8 @@ class Control:
         async with self._database.commit(self._owner, "reprocess") as connection:
             await _find(connection, document_id)
             await _lock_jobs(connection, document_id)
-            row = await one(connection, STATEMENTS.reprocess_document, which)
+            again = {**which, "traceparent": tracing.traceparent()}
+            row = await one(connection, STATEMENTS.reprocess_document, again)
             if row is None:
                 raise Problem(
                     "DOCUMENT_NOT_ENDED",

@@ -18,6 +18,7 @@ returning generation;
 -- A new generation from nothing. The one that serves goes on serving until this one is complete.
 update documents
 set status = 'queued', generation = generation + 1, error = null, warnings = '[]',
+    traceparent = %(traceparent)s,
     pages_done = 0, pages_total = null, chunks_done = 0, chunks_total = null, embedded_done = 0,
     started_at = null, completed_at = null, version = version + 1, changed_at = now()
 where id = %(document_id)s and status in ('completed', 'failed', 'cancelled')

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from docmill import __version__, webhook_signing
+from docmill import __version__, logs, webhook_signing
 from docmill.database import Row, Statements, Sync, WorkerDatabase
 from docmill.errors import Stopped
 from docmill.outgoing import NoAnswer, Reach, Refused, Sender
@@ -223,6 +223,10 @@ class Delivery:
         self._threads.shutdown(wait=True)
 
     def _deliver(self, claimed: Claimed) -> None:
+        with logs.about(delivery_id=claimed.id, webhook_id=claimed.webhook_id):
+            self._deliver_once(claimed)
+
+    def _deliver_once(self, claimed: Claimed) -> None:
         outcome = send(self._sender, claimed)
         try:
             with self._database.commit("note_delivery") as connection:

@@ -170,7 +170,12 @@ def enqueue_taken(
     if row["status"] == "queued":
         connection.execute(STATEMENTS.wake_workers)
         return None
-    known = {"filename": job.filename, "file_id": job.file_id, "file_size": job.file_size}
+    known = {
+        "filename": job.filename,
+        "file_id": job.file_id,
+        "file_size": job.file_size,
+        "traceparent": job.traceparent,
+    }
     return _job({**row, **known, "seconds_waited": 0.0})
 
 
@@ -373,4 +378,5 @@ def _job(row: Row) -> Job:
         file_id=row["file_id"],
         file_size=row["file_size"],
         seconds_waited=row["seconds_waited"],
+        traceparent=row["traceparent"],
     )

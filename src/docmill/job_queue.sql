@@ -106,7 +106,7 @@ with recursive open as materialized (
   join locked on locked.id = t.document_id
   where d.id = t.document_id and (d.status = 'queued' or t.attempt > 1)
 )
-select t.*, d.filename, d.file_id, f.size as file_size,
+select t.*, d.filename, d.file_id, d.traceparent, f.size as file_size,
        extract(epoch from now() - t.run_at)::float8 as seconds_waited
 from taken t
 join documents d on d.id = t.document_id
@@ -328,7 +328,7 @@ select id, document_id, worker from freed;
 -- list_jobs_lost_for_good --
 -- Jobs whose worker was lost on the last attempt: each is failed in a transaction of its own,
 -- because that ends the document and locks its other jobs.
-select j.*, d.filename, d.file_id, f.size as file_size, 0::float8 as seconds_waited
+select j.*, d.filename, d.file_id, d.traceparent, f.size as file_size, 0::float8 as seconds_waited
 from processing_jobs j
 join documents d on d.id = j.document_id
 join files f on f.id = d.file_id

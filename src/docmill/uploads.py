@@ -8,6 +8,7 @@ bytes, the document and its first job are one commit, so an upload is unfinished
 import asyncio
 import contextlib
 import hashlib
+import logging
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -24,6 +25,8 @@ from docmill.errors import Problem
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+log = logging.getLogger(__name__)
 
 STATEMENTS = Statements("uploads")
 
@@ -330,6 +333,7 @@ class Slice:
             )
         self._uploads.digests.forget(self.upload.id)
         self.received = size
+        log.info("document %s is here: %s", accepted.document_id, accepted.outcome)
         return self._shown(accepted.document_id, accepted.outcome)
 
     async def _sha256(self) -> bytes:

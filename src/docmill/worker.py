@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -25,9 +26,11 @@ from docmill import (
     delivery,
     documents,
     job_queue,
+    logs,
     migrate,
     retention,
     sampling,
+    tracing,
 )
 from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
@@ -223,9 +226,11 @@ class Worker:
         for row in dead:
             log.warning("worker %s died", row["id"])
         for row in reaped:
-            log.warning("job %s goes back in line: %s is lost", row["id"], row["worker"])
+            with logs.about(document_id=row["document_id"], job_id=row["id"]):
+                log.warning("job %s goes back in line: %s is lost", row["id"], row["worker"])
         for job in lost:
-            self._fail_lost(job)
+            with logs.about(**said_of(job)):
+                self._fail_lost(job)
         self._tally.reaped += len(reaped) + len(lost)
 
     def _tidy(self, *, of_tick: bool = False) -> None:
@@ -257,6 +262,10 @@ class Worker:
             self._wakeup.now()
 
     def _attempt(self, place: Workplace, step: Following) -> Following | None:
+        with logs.about(**said_of(step.job), worker=self.id):
+            return self._attempt_once(place, step)
+
+    def _attempt_once(self, place: Workplace, step: Following) -> Following | None:
         hold = self._heartbeat.hold(step.job)
         if self._draining.is_set():
             hold.stop.set()
@@ -337,6 +346,19 @@ class Worker:
         self._spool.close()
         self._database.close()
         self._embedder.close()
+
+
+def said_of(job: Job) -> dict[str, Any]:
+    """What every line that is logged for a job says of it."""
+    return {
+        "document_id": job.document_id,
+        "job_id": job.id,
+        "owner_id": job.owner_id,
+        "stage": job.stage,
+        "part": job.part,
+        "attempt": job.attempt,
+        "trace_id": tracing.trace_id(job.traceparent),
+    }
 
 
 class _Opened:

@@ -72,7 +72,8 @@ def ask_wrongly(guarded: Guarded, key: str) -> str:
     return "\n".join(f"{answer.headers} {answer.text}" for answer in answers)
 
 
-def test_no_secret_is_shown_whatever_goes_wrong(admin_url: str) -> None:
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_is_shown_whatever_goes_wrong(admin_url: str, log_format: str) -> None:
     with ExitStack() as stack:
         service = stack.enter_context(EmbeddingServer())
         embed_key, jwt_secret = f"sk-{secrets.token_hex(20)}", secrets.token_hex(20)
@@ -80,6 +81,7 @@ def test_no_secret_is_shown_whatever_goes_wrong(admin_url: str) -> None:
         service.mood = lambda _: (401, {}, complaint)
         hidden = {"DOCMILL_EMBED_API_KEY": embed_key, "DOCMILL_JWT_SECRET": jwt_secret}
         env = {**service.settings, **hidden, "DOCMILL_LOG_LEVEL": "debug"}
+        env["DOCMILL_LOG_FORMAT"] = log_format
         guarded = stack.enter_context(guarded_docmill(admin_url, None, sys.executable, **env))
         made = guarded.key("somebody")
         document = guarded.with_credential(made.text).upload("a.txt", b"the lighthouse")

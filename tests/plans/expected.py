@@ -85,6 +85,7 @@ ALWAYS: Mapping[str, Any] = {
     "span": None,
     "stage": "parse",
     "total": None,
+    "traceparent": f"00-{'1' * 32}-{'2' * 16}-01",
     "worker": "w1",
 }
 HASH = bytes(32)

@@ -39,6 +39,7 @@ from docmill.web.description import DescribedApp
 from docmill.web.edge import Edge
 from docmill.web.measured import Measured
 from docmill.web.service import Service
+from docmill.web.traced import Traced
 
 MODULES = (
     health,
@@ -109,6 +110,7 @@ def create_app(
         app.include_router(module.router)
     app.add_middleware(Edge, settings=settings, authenticator=authenticator)
     app.add_middleware(Measured)  # around the edge: what that refuses is counted, too
+    app.add_middleware(Traced)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, **other_pages.policy(settings.allowed_origins))
     return app

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from docmill import logs
 from docmill.config import Settings
 from docmill.errors import Problem
 from docmill.identity import SAFE_METHODS, Identity, carries_file, scope_needed
@@ -54,6 +55,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - every one is answered as a problem
             return await self._refuse(error, scope, receive, send)
         scope.setdefault("state", {})["identity"] = identity
+        logs.note(owner_id=identity and identity.owner)
         if identity is None or not brings_file:
             return await self._app(scope, receive, send)
         with self._uploads.one_of(identity.owner) as has_room:

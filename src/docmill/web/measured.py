@@ -43,7 +43,7 @@ class Measured:
             await self._app(scope, received, sent)
         finally:
             HTTP_IN_PROGRESS.dec()
-            method, route = _method(scope), _route(scope)
+            method, route = _method(scope), route_of(scope)
             HTTP_REQUESTS.labels(method, route, str(status)).inc()
             HTTP_SECONDS.labels(method, route).observe(time.perf_counter() - began)
 
@@ -52,7 +52,7 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
-def _route(scope: Scope) -> str:
-    """The route's path, with its parameters' names and not their values."""
+def route_of(scope: Scope) -> str:
+    """The route's path, once it was found, with its parameters' names and not their values."""
     route = scope.get("route")
     return str(getattr(route, "path", "none"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import re
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,8 @@ from docmill.web.body import Body, CutOff
 from docmill.web.description import Responses, links, refusals
 from docmill.web.service import Service, TheOwner, TheService
 from docmill.web.upload_fields import new_document, text_of
+
+log = logging.getLogger(__name__)
 
 router = APIRouter()
 
@@ -203,6 +206,7 @@ class Receiving:
 
         await file.commit(document, within)
         ((code, shown),) = given
+        log.info("document %s is here: %s", shown["document_id"], shown["outcome"])
         return answer(code, shown)
 
     async def _read(self, file: "IncomingFile | Hashed") -> NewDocument:
