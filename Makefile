@@ -60,6 +60,7 @@ orders: $(VENV)/installed-dev ## docmill's operations against each other in ever
 bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 	$(BIN)/python bench/upload.py
 	$(BIN)/python bench/long_pdf.py
+	$(BIN)/python bench/workers.py
 
 docs: $(VENV)/installed ## write the tables in docs/ anew from the code
 	$(BIN)/python scripts/write_reference.py

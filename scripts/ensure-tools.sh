@@ -16,6 +16,14 @@ has_browser || missing="$missing chromium"
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing faketime"
 PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null 2>&1 || missing="$missing pgbouncer"
 PATH="$PATH:/usr/sbin" command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
+# A PostgreSQL with pg_cron, of whichever version Debian has. It brings no server of its own into use.
+if ! ls /usr/lib/postgresql/*/lib/pg_cron.so >/dev/null 2>&1; then
+  missing="$missing $(apt-cache pkgnames postgresql 2>/dev/null | grep -x 'postgresql-[0-9]*-cron')"
+  if [ "$(id -u)" = 0 ] && ! [ -e /etc/postgresql-common ]; then
+    mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+  fi
+fi
 
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "installing for the tests:$missing"

@@ -107,6 +107,11 @@ def migrate(admin: str, model: EmbeddingModel) -> list[str]:
             f"The database refuses to be set up: {str(error).strip()}. DOCMILL_DATABASE_URL needs"
             " a role that may create roles, schemas and extensions."
         ) from error
+    except psycopg.errors.UndefinedObject as error:
+        raise Unavailable(
+            f"The database is not set up for this version: {str(error).strip()}. Run"
+            " deploy/supabase/setup.sql again, or let a role migrate that may create roles."
+        ) from error
     except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported) as error:
         trouble = explain(error)
         raise Unavailable(f"The database is not fit: {trouble.what}. {trouble.remedy}") from error

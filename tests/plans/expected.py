@@ -43,6 +43,7 @@ ROLES = {
 # Files that are not measured here, and why.
 ELSEWHERE = {
     "api_keys": "one row by its key, from tables that do not grow with the work",
+    "doctor": "looks at the catalogue, when a person asks",
     "operations": "operators ask for sums over everything that is live",
     "upkeep": "asked by a person, of PostgreSQL's statistics",
     "search": "its cost is that of the vectors and words; bench/search.py measures it",

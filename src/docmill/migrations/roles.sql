@@ -15,6 +15,10 @@ begin
   if not exists (select from pg_roles where rolname = 'docmill_worker') then
     create role docmill_worker login noinherit;
   end if;
+  -- For schedulers, which only ask whether there is work. Without a password until an admin sets one.
+  if not exists (select from pg_roles where rolname = 'docmill_scheduler') then
+    create role docmill_scheduler login noinherit;
+  end if;
   -- Whoever migrates acts as the owner; a superuser may anyway. Any other role needs a grant, also
   -- where it created the role: since PostgreSQL 16 that makes it a member who can't become it.
   if not (select rolsuper from pg_roles where rolname = current_user) then
@@ -28,7 +32,7 @@ begin
 end $$;
 
 create schema if not exists docmill authorization docmill_owner;
-grant usage on schema docmill to docmill_api, docmill_worker;
+grant usage on schema docmill to docmill_api, docmill_worker, docmill_scheduler;
 
 -- The path is fixed per role, with nothing on it that others can write to. It belongs to the role
 -- and not to the session, so it holds behind a transaction pooler too; and to the role in this
