@@ -14,10 +14,10 @@ JOBS ?= 1000000
 DOCUMENTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs site lock clean
+.PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs image-steps site lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(VENV)/installed ## upload a sample, watch it become searchable, search it
 	@$(BIN)/python scripts/demo.py --port $(PORT)
@@ -25,13 +25,14 @@ demo: $(VENV)/installed ## upload a sample, watch it become searchable, search i
 serve: $(VENV)/installed ## page, API and workers on http://127.0.0.1:8000
 	$(BIN)/docmill serve --port $(PORT)
 
-check: $(VENV)/installed-dev ## format, lint, types, import contracts, links of the documentation
+check: $(VENV)/installed-dev ## format, lint, types, import contracts, links of the docs, what docmill is deployed with
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@sh scripts/check-page.sh
 	@$(MKDOCS) --quiet
+	@$(BIN)/pytest -q tests/unit/test_deploy.py
 
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 	@sh scripts/ensure-tools.sh
@@ -61,6 +62,9 @@ bench: $(VENV)/installed-dev ## the benchmarks, as ratios
 	$(BIN)/python bench/upload.py
 	$(BIN)/python bench/long_pdf.py
 	$(BIN)/python bench/workers.py
+
+image-steps: $(VENV)/installed ## do what the Dockerfile says without an engine, and use what comes out
+	$(BIN)/python scripts/try_dockerfile.py
 
 docs: $(VENV)/installed ## write the tables in docs/ anew from the code
 	$(BIN)/python scripts/write_reference.py

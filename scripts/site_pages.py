@@ -10,8 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 
 AHEAD = {
     *("supabase.md", "monitoring.md", "metrics.md", "backup.md", "upgrade.md"),
-    *("postgres-upgrade.md", "one-machine.md"),
-    *("containers.md", "kubernetes.md", "scaling.md"),
+    "postgres-upgrade.md",
 }
 
 

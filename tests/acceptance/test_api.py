@@ -473,6 +473,8 @@ def test_search_without_a_word_finds_nothing_and_says_so(docmill: Docmill) -> No
 def test_foreign_host_and_foreign_origin_are_refused(docmill: Docmill) -> None:
     rebound = docmill.http.get("/documents", headers={"Host": "evil.example"})
     assert (rebound.status_code, rebound.json()["code"]) == (421, "HOST_REFUSED")
+    probed = docmill.http.get("/healthz", headers={"Host": "10.1.2.3:8000"})
+    assert probed.json() == {"status": "alive"}
     forged = docmill.http.post(
         "/documents", files={"file": ("a.txt", b"x")}, headers={"Origin": "http://evil.example"}
     )
