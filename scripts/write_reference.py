@@ -209,11 +209,11 @@ def _moves(moves: Mapping[tuple[str, str], str]) -> str:
 def routes() -> str:
     """docs/routes.md."""
     rows = (
-        (f"`{method} {route.path}`", scope_of(method, route.path), _first_line(route), codes(route))
+        (f"`{method} {route.path}`", scope_of(method, route.path), said_of(route))
         for route in described_routes()
         for method in sorted(route.methods)
     )
-    return ROUTES.format(routes=_table(("route", "scope", "what it does", "refusals"), rows))
+    return ROUTES.format(routes=_table(("route", "scope", "what it does, and refuses by"), rows))
 
 
 def described_routes() -> list[APIRoute]:
@@ -228,14 +228,12 @@ def scope_of(method: str, path: str) -> str:
     return f"`{needed}`" if needed else "nobody is asked"
 
 
-def codes(route: APIRoute) -> str:
-    """The codes that the route's own description names."""
+def said_of(route: APIRoute) -> str:
+    """What the route's own description says first, and the codes that it names."""
+    first = inspect.getdoc(route.endpoint).splitlines()[0]
     described = (str(answer.get("description", "")) for answer in route.responses.values())
-    return ", ".join(f"`{code}`" for text in described for code in CODE.findall(text))
-
-
-def _first_line(route: APIRoute) -> str:
-    return inspect.getdoc(route.endpoint).splitlines()[0]
+    codes = ", ".join(f"`{code}`" for text in described for code in CODE.findall(text))
+    return f"{first}<br>{codes}" if codes else first
 
 
 def commands() -> str:
