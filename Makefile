@@ -4,6 +4,7 @@ PYTHON ?= $(shell for v in python3.13 python3.12 python3.11 python3; do \
 	$$v -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$v && break; done)
 VENV := .venv
+RIVALS := .venv-bench
 BIN := $(VENV)/bin
 PORT ?= 8000
 SECONDS ?= 600
@@ -12,6 +13,8 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 EXAMPLES ?= 10000
 JOBS ?= 1000000
 DOCUMENTS ?= 1000
+BENCH ?=
+ROUNDS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs image-steps site lock clean
@@ -58,10 +61,8 @@ hostile: $(VENV)/installed-dev ## hostile files of every kind: how each ends, it
 orders: $(VENV)/installed-dev ## docmill's operations against each other in every order there is
 	$(BIN)/pytest tests/isolation --breaks 99 --timeout 1800
 
-bench: $(VENV)/installed-dev ## the benchmarks, as ratios
-	$(BIN)/python bench/upload.py
-	$(BIN)/python bench/long_pdf.py
-	$(BIN)/python bench/workers.py
+bench: $(VENV)/installed-dev $(RIVALS)/installed ## docmill beside its limits and rivals: BENCH="corpus upload" ROUNDS=3 QUICK=1
+	$(BIN)/python bench $(BENCH) --rounds $(ROUNDS) $(if $(QUICK),--quick)
 
 image-steps: $(VENV)/installed ## do what the Dockerfile says without an engine, and use what comes out
 	$(BIN)/python scripts/try_dockerfile.py
@@ -79,7 +80,7 @@ lock: $(VENV)/installed-dev ## write requirements*.lock anew, newest versions
 		--python-version 3.11 --group dev pyproject.toml --output-file requirements-dev.lock
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(RIVALS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "docmill needs Python 3.11, 3.12 or 3.13 with venv (on Debian:" \
@@ -93,4 +94,16 @@ $(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+# What docmill is measured against lives apart from it, and finds docmill's packages behind its own. A
+# rival that does not install here costs its own lines only.
+$(RIVALS)/installed: bench/requirements.txt $(VENV)/installed-dev
+	$(BIN)/python -m venv $(RIVALS)
+	@echo "import site; site.addsitedir('$(CURDIR)/$$(echo $(VENV)/lib/python3.*/site-packages)')" \
+		> $$(echo $(RIVALS)/lib/python3.*/site-packages)/docmill.pth
+	@grep -v '^#' bench/requirements.txt | while read -r rival; do \
+		$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check "$$rival" \
+			|| echo "$$rival does not install here; its lines are skipped." >&2; \
+	done
 	@touch $@

@@ -1,13 +1,12 @@
-"""What the page costs a server: requests a minute and bytes a request, in every state it can be in.
+"""What the page costs a server: requests and kB a minute, in every state it can be in.
 
-Counts of requests and bytes, not times: they are the same on every machine.
+Counts, not times: they are the same on every machine. Nothing stands against them.
 """
 
 import gzip
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import Bench, Row, Skipped
 from playwright.sync_api import Page, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 from made_files import book
 from running import Docmill
 
 PAGE = Path(__file__).parent.parent / "src" / "docmill" / "web" / "page"
-SECONDS = 60
 DOCUMENTS = 150
 
 
@@ -51,13 +50,22 @@ class Traffic:
     def _add(self, event: dict[str, Any], size: int) -> None:
         self.sizes[event["requestId"]] = self.sizes.get(event["requestId"], 0) + size
 
-    def row(self, state: str, seconds: float) -> str:
-        """A line of the table."""
+    def rows(self, state: str, seconds: float) -> Iterator[Row]:
+        """What came, as rows."""
         answers, total = len(self.statuses), sum(self.sizes.values())
         unchanged = sum(status == 304 for status in self.statuses.values())
-        return (
-            f"| {state} | {60 * answers / seconds:.0f} | {unchanged} of {answers} |"
-            f" {total / max(1, answers):,.0f} | {60 * total / seconds / 1000:,.1f} |"
+        yield Row(
+            line="page",
+            what=f"the page asks, {state}",
+            unit="requests a minute",
+            ours=[60 * answers / seconds],
+            note=f"{unchanged} of {answers} unchanged, {total / max(1, answers):,.0f} bytes each",
+        )
+        yield Row(
+            line="page",
+            what=f"the page takes, {state}",
+            unit="kB a minute",
+            ours=[60 * total / seconds / 1000],
         )
 
 
@@ -69,21 +77,21 @@ def weight() -> str:
 
 
 @contextmanager
-def a_docmill() -> Iterator[Docmill]:
-    folder = Path(tempfile.mkdtemp(prefix="docmill-bench-"))
-    docmill = Docmill(folder / "data", "--workers", "1")
+def a_docmill(folder: Path) -> Iterator[Docmill]:
+    docmill = Docmill(folder, "--workers", "1")
     yield docmill
     docmill.stop()
-    shutil.rmtree(folder)
 
 
-def measure(page: Page, state: str, during: Callable[[float], None]) -> None:
+def measured(
+    page: Page, state: str, seconds: int, during: Callable[[float], None]
+) -> Iterator[Row]:
     """Count what the page asks while `during` runs its course."""
     traffic = Traffic()
     traffic.listen(page)
     began = time.monotonic()
-    during(began + SECONDS)
-    print(traffic.row(state, time.monotonic() - began), flush=True)
+    during(began + seconds)
+    yield from traffic.rows(state, time.monotonic() - began)
 
 
 def watch(page: Page, until: float) -> None:
@@ -92,10 +100,14 @@ def watch(page: Page, until: float) -> None:
         page.wait_for_timeout(200)
 
 
-def main() -> None:
+def run(bench: Bench) -> Iterator[Row]:
+    """Rows for every state, in the order in which the page comes to it."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    print(f"the page: {weight()}")
-    with a_docmill() as docmill, sync_playwright() as playwright:
+    if chromium is None:
+        raise Skipped("there is no Chromium; `make test` installs one, or CHROMIUM names it")
+    seconds = bench.size(60, 5)
+    print(f"  the page: {weight()}")
+    with a_docmill(bench.folder / "data") as docmill, sync_playwright() as playwright:
         for number in range(DOCUMENTS):
             docmill.upload(f"{number}.txt", f"text {number}".encode())
         browser = playwright.chromium.launch(
@@ -104,15 +116,21 @@ def main() -> None:
         page = browser.new_page()
         load = Traffic()
         load.listen(page)
-        print("| state | requests a minute | of them 304 | bytes each | kB a minute |")
-        print("|---|---|---|---|---|")
         page.goto(docmill.url)
         expect(page.get_by_role("button", name=f"Searchable {DOCUMENTS}")).to_be_visible(
             timeout=120_000
         )
         page.wait_for_timeout(1000)
-        print(f"first visit: {len(load.sizes)} answers, {sum(load.sizes.values()):,} bytes")
-        measure(page, "documents, nothing to do", lambda ends: watch(page, ends))
+        yield Row(
+            line="page",
+            what="the page's first visit",
+            unit="bytes",
+            ours=[sum(load.sizes.values())],
+            note=f"{len(load.sizes)} answers",
+        )
+
+        def wait(ends: float) -> None:
+            watch(page, ends)
 
         def one_long_document(ends: float) -> None:
             while time.monotonic() < ends:
@@ -120,17 +138,14 @@ def main() -> None:
                 while time.monotonic() < ends and not docmill.status(document_id)["done"]:
                     page.wait_for_timeout(200)
 
-        measure(page, "documents, one is being worked on", one_long_document)
+        yield from measured(page, "documents, nothing to do", seconds, wait)
+        yield from measured(page, "documents, one is worked on", seconds, one_long_document)
         docmill.http.post("/operator/stages/parse", json={"paused": True})
         for number in range(DOCUMENTS):
             docmill.upload(f"waiting {number}.txt", f"waiting {number}".encode())
         page.wait_for_timeout(3000)
-        measure(page, "documents, 30 visible ones wait", lambda ends: watch(page, ends))
+        yield from measured(page, "documents, 30 visible ones wait", seconds, wait)
         page.goto(f"{docmill.url}/operator")
         page.wait_for_timeout(2000)
-        measure(page, "operator, nothing happens", lambda ends: watch(page, ends))
+        yield from measured(page, "operator, nothing happens", seconds, wait)
         browser.close()
-
-
-if __name__ == "__main__":
-    main()

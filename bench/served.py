@@ -1,27 +1,39 @@
-"""docmill as a process of its own, and how much memory its whole tree takes at most."""
+"""docmill as a process of its own, a thin client for it, and how much memory its tree takes."""
 
 import contextlib
+import http.client
+import json
+import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psutil
 
+from docmill import database
+
 SERVES = re.compile(r"docmill serves (http://\S+)")
 SAMPLE_SECONDS = 0.1
+LOOK_SECONDS = 0.01
+PATIENCE_SECONDS = 600.0
 MIB = 1 << 20
+BOUNDARY = "docmill-bench"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 class PeakMemory:
     """Samples the private and shared memory of a process tree; a shared page counts once (PSS)."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, *, tree: bool = True) -> None:
         self._root = psutil.Process(root)
+        self._tree = tree
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.before = self._now()
@@ -45,32 +57,129 @@ class PeakMemory:
             self.peak = max(self.peak, self._now())
 
     def _now(self) -> int:
+        children = self._root.children(recursive=True) if self._tree else []
         total = 0
-        for process in [self._root, *self._root.children(recursive=True)]:
+        for process in [self._root, *children]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += process.memory_full_info().pss
         return total
 
-    def __str__(self) -> str:
-        return f"{self.before / MIB:.0f} MiB idle, {self.peak / MIB:.0f} MiB at most"
+
+class Client:
+    """One kept connection, and as little work per request as a client can do."""
+
+    def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
+        parts = urlsplit(address)
+        self._http = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS
+        )
+        self._headers = dict(headers or {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def asked(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> http.client.HTTPResponse:
+        """The answer, of which the body is still to be read."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._http.request(method, path, body, {**self._headers, **named})
+        return self._http.getresponse()
+
+    def json(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """What a good answer holds."""
+        if body is not None and not isinstance(body, bytes):
+            body, headers = json.dumps(body).encode(), {"content_type": "application/json"}
+        answer = self.asked(method, path, body, **headers)
+        content = answer.read()
+        assert answer.status < 300, (answer.status, content[:500])
+        return json.loads(content) if content else None
+
+    def upload(self, name: str, content: bytes, **fields: str) -> str:
+        """Send a file that must be accepted; the document's id."""
+        sent = self.json("POST", "/documents", form(name, content, **fields), content_type=FORM)
+        return str(sent["document_id"])
+
+
+def form(name: str, content: bytes, **fields: str) -> bytes:
+    """A multipart body with some fields and one file."""
+    parts = [
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+        for field, value in fields.items()
+    ]
+    head = f'content-disposition: form-data; name="file"; filename="{name}"'
+    return b"".join(
+        [
+            *(part.encode() for part in parts),
+            f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode(),
+            content,
+            f"\r\n--{BOUNDARY}--\r\n".encode(),
+        ]
+    )
 
 
 @contextlib.contextmanager
-def served(data_dir: Path, *arguments: str) -> Iterator[tuple[str, int]]:
-    """A served docmill: its address and its process id."""
-    command = [sys.executable, "-m", "docmill", "serve", "--port", "0", "--data-dir", str(data_dir)]
-    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
+def served(where: Path | str, workers: int, **settings: str) -> Iterator[tuple[str, int]]:
+    """A served docmill that is ready: its address and its process id.
+
+    `where` is a folder, for an embedded database of its own, or the address of a database. Requests
+    are not limited: a client that asks for all it can get is the point here.
+    """
+    own = {"DATA_DIR": str(where)} if isinstance(where, Path) else {"DATABASE_URL": where}
+    chosen = {"PORT": "0", "WORKERS": str(workers), "REQUESTS_PER_SECOND": "0", **own, **settings}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
+    environment |= {f"DOCMILL_{name}": value for name, value in chosen.items()}
+    command = [sys.executable, "-m", "docmill", "serve"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
-            yield _address(process), process.pid
+            address = _address(process)
+            _wait_until_ready(address, workers)
+            yield address, process.pid
         finally:
             process.terminate()
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
+        said.append(line)
         if match := SERVES.search(line):
             # Somebody has to keep reading: a full pipe would stop the server.
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return match[1]
-    raise SystemExit("docmill did not start")
+    raise SystemExit("docmill did not start:\n" + "".join(said))
+
+
+def _wait_until_ready(address: str, workers: int) -> None:
+    """Until a worker lives, where there are any, and they have warmed up."""
+    if workers == 0:
+        return
+    with Client(address) as client:
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < ends:
+            answer = client.asked("GET", "/readyz")
+            answer.read()
+            if answer.status == http.client.OK:
+                break
+            time.sleep(LOOK_SECONDS)
+    time.sleep(1.0)  # parsers warm up in the background, and nothing says when they have
+
+
+def wait_until_all_ended(url: str, documents: int) -> dict[str, int]:
+    """Wait until so many documents have ended; how many in each state."""
+    with database.connect(url, autocommit=True) as admin:
+        ends = time.monotonic() + PATIENCE_SECONDS * 3
+        while time.monotonic() < ends:
+            rows = admin.execute(
+                b"select status, count(*) as count from docmill.documents group by status"
+            ).fetchall()
+            counts = {row["status"]: row["count"] for row in rows}
+            ended = sum(counts.get(state, 0) for state in ("completed", "failed", "cancelled"))
+            if ended >= documents:
+                return counts
+            time.sleep(LOOK_SECONDS)
+    raise SystemExit(f"documents did not end: {counts}")

@@ -1,26 +1,63 @@
-"""Uploads against their limit: the same bytes, INSERTed in parts by a bare loop.
+"""POST of 1 GiB, in MB per second, against the same bytes INSERTed in 1 MiB rows by a bare loop.
 
-    python bench/upload.py [--megabytes N] [--rounds N]
-
-Both sides hash the bytes and write 1 MiB parts into the same embedded PostgreSQL, in turn. The
-ratio is what HTTP, multipart, the deadlines and the final commit add. Prints the peak memory of
-docmill's process tree (API, workers, PostgreSQL) as well: it must not grow with the file.
+Both sides hash the bytes and write into the same embedded PostgreSQL. What lies between them is
+HTTP, multipart, the deadlines and the final commit. The server's memory must not grow with a file.
 """
 
-import argparse
 import hashlib
-import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2
-from served import MIB, PeakMemory, served
+import postgres
+from harness import Bench, Numbers, Row, Target, interleaved
+from served import FORM, MIB, PeakMemory, form, served
 
-from docmill import database, embedded_postgres
+from docmill import embedded_postgres
+from docmill.database import Sync
 
-BOUNDARY = "docmill-bench"
+
+def run(bench: Bench) -> Iterator[Row]:
+    """Rows of speed and of memory."""
+    mebibytes = bench.size(1024, 32)
+    data = bench.folder / "data"
+    growth = []
+
+    def upload(number: int) -> Numbers:
+        with PeakMemory(pid, tree=False) as memory:
+            seconds = uploaded(http, number, mebibytes)
+        growth.append((memory.peak - memory.before) / MIB)
+        return {"MB per second": mebibytes * MIB / 1e6 / seconds, "seconds": seconds}
+
+    def limit(number: int) -> Numbers:
+        seconds = inserted(bare, number, mebibytes)
+        return {"MB per second": mebibytes * MIB / 1e6 / seconds, "seconds": seconds}
+
+    with (
+        served(data, workers=0) as (address, pid),
+        httpx2.Client(base_url=address, timeout=600) as http,
+        postgres.bare_connection(embedded_postgres.start(data).admin_url) as bare,
+    ):
+        bare.execute(b"create table public.bench_parts (position int, data bytea)")
+        bare.execute(b"alter table public.bench_parts alter data set storage external")
+        http.post("/documents", content=body(99, 1), headers={"content-type": FORM})
+        samples = interleaved(bench.rounds, {"docmill": upload, "bare loop": limit})
+    yield Row(
+        line="upload",
+        what=f"POST of {mebibytes:,} MiB",
+        unit="MB/s",
+        ours=samples["docmill"]["MB per second"],
+        against="1 MiB rows in a bare loop",
+        theirs=samples["bare loop"]["MB per second"],
+        target=Target(0.8),
+    )
+    yield Row(
+        line="upload",
+        what=f"memory of the server, more than before a POST of {mebibytes:,} MiB",
+        unit="MiB",
+        ours=growth,
+        target=Target(48, at_most=True),
+    )
 
 
 def blocks(seed: int, count: int) -> Iterator[bytes]:
@@ -31,65 +68,31 @@ def blocks(seed: int, count: int) -> Iterator[bytes]:
         yield bytes(base)
 
 
-def bare(url: str, seed: int, count: int) -> float:
+def inserted(bare: Sync, seed: int, count: int) -> float:
     """Seconds that the loop takes."""
-    with database.connect(url, autocommit=True) as connection:
-        connection.execute("create table if not exists bench_parts (position int, data bytea)")
-        connection.execute("alter table bench_parts alter data set storage external")
-        connection.execute("truncate bench_parts")
-        begun, digest = time.perf_counter(), hashlib.sha256()
-        for position, block in enumerate(blocks(seed, count)):
-            digest.update(block)
-            connection.execute(
-                "insert into bench_parts values (%s, %b)", [position, block], binary=True
-            )
-        return time.perf_counter() - begun
+    bare.execute(b"truncate public.bench_parts")
+    begun, digest = time.perf_counter(), hashlib.sha256()
+    for position, block in enumerate(blocks(seed, count)):
+        digest.update(block)
+        bare.execute(
+            "insert into public.bench_parts values (%s, %b)", [position, block], binary=True
+        )
+    return time.perf_counter() - begun
 
 
 def body(seed: int, count: int) -> Iterator[bytes]:
-    """A multipart body with one file of `count` MiB."""
-    head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
-    yield head.encode()
+    """A multipart body with one file of so many mebibytes."""
+    before, after = form("a.bin", b"|").split(b"|")
+    yield before
     yield from blocks(seed, count)
-    yield f"\r\n--{BOUNDARY}--\r\n".encode()
+    yield after
 
 
 def uploaded(http: httpx2.Client, seed: int, count: int) -> float:
     """Seconds from the first byte to the 202; the document is deleted again."""
     begun = time.perf_counter()
-    answer = http.post(
-        "/documents",
-        content=body(seed, count),
-        headers={"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
-    )
+    answer = http.post("/documents", content=body(seed, count), headers={"content-type": FORM})
     took = time.perf_counter() - begun
     assert answer.status_code == 202, answer.text
     http.delete(f"/documents/{answer.json()['document_id']}").raise_for_status()
     return took
-
-
-def main() -> None:
-    """Print seconds of both sides per round, and the median ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args()
-    ratios = []
-    with (
-        tempfile.TemporaryDirectory(prefix="docmill-bench-") as folder,
-        served(Path(folder) / "data", "--workers", "1") as (address, pid),
-        httpx2.Client(base_url=address, timeout=600) as http,
-        PeakMemory(pid) as memory,
-    ):
-        url = embedded_postgres.start(Path(folder) / "data").admin_url
-        for seed in range(chosen.rounds):
-            limit = bare(url, seed, chosen.megabytes)
-            took = uploaded(http, seed, chosen.megabytes)
-            ratios.append(took / limit)
-            print(f"{chosen.megabytes} MiB: bare {limit:.2f} s, docmill {took:.2f} s", flush=True)
-    print(f"upload: {statistics.median(ratios):.2f} times the bare loop (median)")
-    print(f"memory of the process tree: {memory}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,89 @@
+"""A corpus of real documents through HTTP to searchable, in pages per second.
+
+Against the bare loop in two processes with COPY of the same rows into the same indexed tables, and
+against peers with the same parsers, splitter and embedder plugged in.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import bare_copy
+import files
+import postgres
+import rivals
+from harness import Bench, Numbers, Row, Side, Skipped, Target, interleaved
+from ingest import ingested, per_second, uploads_of
+from served import served
+
+PROCESSES = 2
+LIMIT = "bare loop + COPY"
+# A rival's script, the package it needs, and what a crash leaves of its work.
+PEERS = {
+    "LlamaIndex": ("llamaindex_pipeline", "llama_index.core", "nothing: all of it is in memory"),
+    "Haystack": ("haystack_pipeline", "haystack", "nothing: all of it is in memory"),
+    "Chroma": ("chroma_store", "chromadb", "passages and vectors that were added; no full text"),
+}
+NO_PEERS: Mapping[str, tuple[str, str, str]] = {}
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    """Pages per second of docmill, of the limit, and of peers."""
+    repeat = bench.size(5, 1)
+    paths = files.corpus(bench.folder)
+    paths = paths[:: bench.size(1, 8)]
+    yield from against_limit(bench, "corpus", paths, Target(0.75), repeat=repeat, peers=PEERS)
+
+
+def against_limit(
+    bench: Bench,
+    line: str,
+    paths: list[Path],
+    target: Target,
+    *,
+    repeat: int = 1,
+    peers: Mapping[str, tuple[str, str, str]] = NO_PEERS,
+) -> Iterator[Row]:
+    """Rows of docmill against the limit and the peers, over these files so many times."""
+    pages = sum(map(files.pages_of, paths)) * repeat
+    uploads = uploads_of(paths, repeat)
+
+    def docmill(_: int) -> Numbers:
+        with postgres.migrated(server) as url, served(url, PROCESSES) as (address, _pid):
+            return per_second(pages, lambda: ingested(address, url, uploads))
+
+    def limit(_: int) -> Numbers:
+        with postgres.migrated(server) as url:
+            return per_second(pages, lambda: bare_copy.copied(url, paths, repeat, PROCESSES))
+
+    def peer(script: str, package: str) -> Side:
+        names = [str(path) for path in paths]
+
+        def side(number: int) -> Numbers:
+            folder = str(bench.folder / f"{script}-{number}")
+            told = rivals.run(script, package, files=names, repeat=repeat, folder=folder)
+            return {"per second": pages / told["seconds"], "seconds": told["seconds"]}
+
+        return side
+
+    sides: dict[str, Side] = {"docmill": docmill, LIMIT: limit}
+    for name, (script, package, _) in peers.items():
+        try:
+            rivals.require(package)
+        except Skipped as reason:
+            print(f"  without {name}: {reason}", flush=True)
+        else:
+            sides[name] = peer(script, package)
+    with postgres.cluster(bench.folder / "data") as server:
+        samples = interleaved(bench.rounds, sides)
+    for name in sides:
+        if name != "docmill":
+            yield Row(
+                line=line,
+                what=f"{line}: HTTP to searchable, {len(uploads):,} files, {pages:,} pages",
+                unit="pages/s",
+                ours=samples["docmill"]["per second"],
+                against=name,
+                theirs=samples[name]["per second"],
+                target=target if name == LIMIT else None,
+                note=f"after a crash {name} has {peers[name][2]}" if name in peers else "",
+            )

@@ -1,0 +1,57 @@
+"""Documents through an embedding service that answers after 50 ms and takes four calls at once.
+
+Against the time that the calls need by themselves: nobody can be faster than their number, times
+50 ms, by four. Whatever docmill does besides should happen while it waits.
+"""
+
+from collections.abc import Iterator
+
+import files
+import postgres
+from embedding_service import SlowService
+from harness import Bench, Row, Target, interleaved
+from ingest import ingested, uploads_of
+from served import served
+
+from docmill.migrate import EmbeddingModel
+
+CALL_SECONDS = 0.05
+AT_ONCE = 4
+WORKERS = 2
+DIMENSIONS = 256
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    """The share of the time in which as many calls were on their way as the service takes."""
+    paths = files.small_texts(bench.folder, bench.size(1000, 40))
+    uploads = uploads_of(paths, 1)
+    model = EmbeddingModel(f"openai:slow:{DIMENSIONS}", DIMENSIONS)
+
+    def docmill(_: int) -> dict[str, float]:
+        with (
+            SlowService(CALL_SECONDS, AT_ONCE, DIMENSIONS) as service,
+            postgres.migrated(server, model=model) as url,
+            served(
+                url,
+                WORKERS,
+                SLOTS=str(AT_ONCE // WORKERS),
+                EMBEDDER="openai",
+                EMBED_URL=service.url,
+                EMBED_MODEL="slow",
+                EMBED_DIMENSIONS=str(DIMENSIONS),
+            ) as (address, _pid),
+        ):
+            seconds = ingested(address, url, uploads)
+            needed = service.calls * CALL_SECONDS / AT_ONCE
+        return {"share": needed / seconds, "seconds": seconds, "needed": needed}
+
+    with postgres.cluster(bench.folder / "data") as server:
+        samples = interleaved(bench.rounds, {"docmill": docmill})["docmill"]
+    yield Row(
+        line="slow_embedder",
+        what=f"{len(paths):,} texts, embedder of 50 ms, {AT_ONCE} calls at once",
+        unit="of the calls' own time",
+        ours=samples["share"],
+        target=Target(0.9),
+        note=f"{samples['seconds'][0]:.1f} s, the calls need {samples['needed'][0]:.1f} s",
+    )
