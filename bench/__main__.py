@@ -27,6 +27,7 @@ LINES = (
     "upload",
     "long_pdf",
     "slow_embedder",
+    "workers",
     "page",
 )
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import postgres
 from bare_loop import Loop, Read
 from psycopg import Cursor
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
+import postgres
 from docmill.database import Sync
 from docmill.embed_static import NAME
 from docmill.lexical import tsvector

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
-import postgres
 from harness import Bench, Numbers, Row, Target, interleaved, percentile
 from psycopg import ClientCursor
 
+import postgres
 from docmill import job_queue
 from docmill.database import Sync, addresses, connect
 from docmill.job_queue import Claimant

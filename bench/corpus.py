@@ -9,11 +9,12 @@ from pathlib import Path
 
 import bare_copy
 import files
-import postgres
 import rivals
 from harness import Bench, Numbers, Row, Side, Skipped, Target, interleaved
 from ingest import ingested, per_second, uploads_of
 from served import served
+
+import postgres
 
 PROCESSES = 2
 LIMIT = "bare loop + COPY"

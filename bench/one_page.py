@@ -10,12 +10,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import files
-import postgres
 from bare_copy import Tables
 from bare_loop import Loop
 from harness import Bench, Numbers, Row, Target, interleaved, percentile
 from served import Client, served
 
+import postgres
 from docmill.database import Sync
 
 WORDS = 400

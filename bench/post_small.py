@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-import postgres
 from harness import Bench, Numbers, Row, Target, interleaved, percentile
 from served import FORM, Client, form, served
+
+import postgres
 
 BYTES = 10_000
 WARM_UP = 20

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pgbench
-import postgres
 import rivals
 from harness import Bench, Numbers, Row, Side, Skipped, Target, interleaved
 from psycopg import ClientCursor
 
+import postgres
 from docmill.database import addresses, connect
 
 SLOTS = 10

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import numpy as np
-import postgres
 import rivals
 from bare_copy import Tables
 from bare_loop import Embedder, Read
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from search_texts import Texts
 from served import Client, served
 
+import postgres
 from docmill import api_keys, migrate
 from docmill.database import connect
 from docmill.identity import owner_of

@@ -7,12 +7,12 @@ Against the time that the calls need by themselves: nobody can be faster than th
 from collections.abc import Iterator
 
 import files
-import postgres
 from embedding_service import SlowService
 from harness import Bench, Row, Target, interleaved
 from ingest import ingested, uploads_of
 from served import served
 
+import postgres
 from docmill.migrate import EmbeddingModel
 
 CALL_SECONDS = 0.05

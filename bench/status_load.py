@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import files
-import postgres
 from harness import Bench, Numbers, Row, Target, interleaved
 from served import Client, served
 
+import postgres
 from docmill.database import connect
 
 CONNECTIONS = 8

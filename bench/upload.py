@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 
 import httpx2
-import postgres
 from harness import Bench, Numbers, Row, Target, interleaved
 from served import FORM, MIB, PeakMemory, form, served
 
+import postgres
 from docmill import embedded_postgres
 from docmill.database import Sync
 

@@ -1,107 +1,98 @@
-"""How long a queue takes by the number of workers, where each embedding call takes 50 ms.
+"""How long a queue takes by the number of workers: with an embedder that waits, and with none.
 
-    python bench/workers.py [--documents N] [--workers 1 2 4 8]
-
-The waiting is what workers share: while one waits for the service, others go on. Documents are
-uploaded first, while a pause keeps them; workers start, and the time runs from the end of the pause
-to the last commit. One job at a time per worker.
+An embedding service that answers after 50 ms leaves the machine to others while it waits, so eight
+workers should be nearly eight times as fast as one. Without it the cores are what is shared, and
+two workers are at most twice as fast. The documents are there before the time runs; it ends with
+the last of them. One job at a time per worker.
 """
 
-import argparse
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from functools import partial
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import files
+from embedding_service import SlowService
+from harness import Bench, Row, Side, Target, interleaved
+from ingest import Upload, send, uploads_of
+from served import served, wait_until_all_ended
 
-import psycopg
-
-from docmill import database, embedded_postgres
-from embedding_server import Answer, EmbeddingServer, well
-from running import Docmill, until
+import postgres
+from docmill import database
+from docmill.migrate import EmbeddingModel
 
 CALL_SECONDS = 0.05
-PARAGRAPH = "Rain fell on the mill, and the wheel turned the stone all night long. "
-CALM = {"DOCMILL_SLOTS": "1", "DOCMILL_POLL_SECONDS": "0.05", "DOCMILL_LOG_LEVEL": "error"}
-PAUSE = "insert into docmill.stage_limits (stage, paused) values ('parse', true)"
-GO_ON = "delete from docmill.stage_limits"
-LEFT = "select count(*) as n from docmill.processing_jobs where status in ('queued', 'running')"
-LIVE = "select count(*) as n from docmill.workers"
+ENOUGH = 64
+DIMENSIONS = 256
+WAITING = EmbeddingModel(f"openai:slow:{DIMENSIONS}", DIMENSIONS)
+PAUSE = b"insert into docmill.stage_limits (stage, paused) values ('parse', true)"
+GO_ON = b"delete from docmill.stage_limits"
+CALM = {"SLOTS": "1", "POLL_SECONDS": "0.05"}
 
 
-def slowly(texts: list[str]) -> Answer:
-    time.sleep(CALL_SECONDS)
-    return well(texts)
+def run(bench: Bench) -> Iterator[Row]:
+    """How many times faster some workers are than one."""
+    texts = uploads_of(files.small_texts(bench.folder, bench.size(400, 40)), 1)
+    corpus = uploads_of(files.corpus(bench.folder), bench.size(2, 1))
+    with (
+        postgres.cluster(bench.folder / "data") as server,
+        SlowService(CALL_SECONDS, ENOUGH, DIMENSIONS) as service,
+    ):
+        slow = {
+            "EMBEDDER": "openai",
+            "EMBED_URL": service.url,
+            "EMBED_MODEL": "slow",
+            "EMBED_DIMENSIONS": str(DIMENSIONS),
+        }
+        waiting: dict[str, Side] = {
+            str(count): partial(emptied, server, texts, count, slow, WAITING)
+            for count in (1, 2, 4, 8)
+        }
+        yield from gains(bench, waiting, "waiting embedder", {8: 7.0})
+        busy: dict[str, Side] = {
+            str(count): partial(emptied, server, corpus, count, {}, postgres.STATIC)
+            for count in (1, 2)
+        }
+        yield from gains(bench, busy, "CPU", {2: 1.7})
 
 
-@contextmanager
-def workers(count: int, env: dict[str, str]) -> Iterator[None]:
-    """So many worker processes, for the length of a block."""
-    command = [sys.executable, "-m", "docmill", "worker"]
-    started = [subprocess.Popen(command, env={**os.environ, **env}) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait()
+def gains(
+    bench: Bench, sides: Mapping[str, Side], what: str, wanted: Mapping[int, float]
+) -> Iterator[Row]:
+    """A row for each number of workers beside one."""
+    samples = interleaved(bench.rounds, sides)
+    for name in sides:
+        seconds = samples[name]["seconds"]
+        yield Row(
+            line="workers",
+            what=f"{what}, {name} of them",
+            unit="documents/s",
+            ours=samples[name]["per second"],
+            against="one worker" if name != "1" else None,
+            theirs=samples["1"]["per second"] if name != "1" else (),
+            target=Target(wanted[int(name)]) if int(name) in wanted else None,
+            note=f"{min(seconds):.1f} s",
+            at=float(name),
+        )
 
 
-def emptied(admin: database.Sync, docmill: Docmill, count: int, round_: str, env: dict[str, str],
-            documents: int) -> float:  # fmt: skip
-    """Seconds that so many workers take for so many documents."""
-
-    def counted(statement: str) -> int:
-        (row,) = admin.execute(statement.encode()).fetchall()
-        return int(row["n"])
-
-    admin.execute(PAUSE)
-    for number in range(documents):
-        docmill.upload(f"{number}.txt", f"{round_} {number}. {PARAGRAPH * 40}".encode())
-    with workers(count, env):
-        until(lambda: counted(LIVE) == count, "all workers are there")
-        time.sleep(1)  # their parsers, too
+def emptied(
+    server: str,
+    uploads: list[Upload],
+    count: int,
+    settings: Mapping[str, str],
+    model: EmbeddingModel,
+    _: int,
+) -> dict[str, float]:
+    """What so many workers do in a second of what lay in the queue."""
+    with (
+        postgres.migrated(server, model=model) as url,
+        database.connect(url, autocommit=True) as admin,
+        served(url, count, **CALM, **settings) as (address, _pid),
+    ):
+        admin.execute(PAUSE)
+        send(address, iter(uploads))
         begun = time.perf_counter()
         admin.execute(GO_ON)
-        until(lambda: counted(LEFT) == 0, "the queue is empty", 600)
-        took = time.perf_counter() - begun
-    until(lambda: counted(LIVE) == 0, "all workers are gone")
-    return took
-
-
-def main() -> None:
-    """Print seconds, documents per second and the gain over one worker."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=200)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    chosen = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="docmill-bench-") as folder,
-        EmbeddingServer() as service,
-        embedded_postgres.start(Path(folder) / "data") as postgres,
-    ):
-        service.mood = slowly
-        env = {**CALM, **service.settings, "DOCMILL_DATABASE_URL": postgres.admin_url}
-        docmill = Docmill(None, "--workers", "0", env=env, ready=False)
-        with psycopg.connect(postgres.admin_url, autocommit=True,
-                             row_factory=psycopg.rows.dict_row) as admin:  # fmt: skip
-            print(f"{chosen.documents} documents, {CALL_SECONDS * 1000:g} ms per embedding call,"
-                  f" {os.cpu_count()} cores")  # fmt: skip
-            print("workers   seconds   documents/s   gain", flush=True)
-            first = 0.0
-            for count in chosen.workers:
-                took = emptied(admin, docmill, count, f"by {count}", env, chosen.documents)
-                first = first or took
-                rate = chosen.documents / took
-                print(f"{count:7} {took:9.1f} {rate:13.1f} {first / took:6.2f}", flush=True)
-        docmill.stop()
-
-
-if __name__ == "__main__":
-    main()
+        wait_until_all_ended(url, len(uploads))
+        seconds = time.perf_counter() - begun
+    return {"per second": len(uploads) / seconds, "seconds": seconds}
