@@ -69,6 +69,8 @@ UPLOAD_COMMITS = frozenset({
 KEY_COMMITS = frozenset({"begin_key", "forget_key"})
 # These lie on the way of what webhooks are told (test_failpoints_webhooks).
 WEBHOOK_COMMITS = frozenset({"claim_deliveries", "note_delivery"})
+# These lie on the way of a worker that is told to stop.
+WAY_OUT = frozenset({"release", "leave"})
 # Every story has a webhook, at which nobody answers: what is told of an end is one commit with it.
 NOBODY = "http://127.0.0.1:9/"
 # Held by a worker that is dead when the story begins: one can be tried again, one can't.
@@ -169,6 +171,14 @@ class Scene:
             thread.join(60)
             assert not thread.is_alive(), "the healthy worker does not end"
 
+    def let_rest(self, stage: str) -> None:
+        """Pause a stage, as an operator does."""
+        self.admin.execute("insert into stage_limits (stage, paused) values (%s, true)", [stage])
+
+    def go_on(self) -> None:
+        """No stage is paused any more."""
+        self.admin.execute("delete from stage_limits")
+
     def all_ended(self) -> bool:
         row = self.one(
             "select count(*) as live from documents where status in ('queued', 'processing')"
@@ -255,6 +265,8 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
         scene.set()
         if scene.service and fault.commit in SERVICE_FAILS:
             scene.service.mood = MOODS["wrong key"]
+        if fault.commit in WAY_OUT:
+            scene.let_rest("parse")
         faulty = scene.start_worker(fault)
         try:
             _reach(scene, faulty, fault)
@@ -278,9 +290,11 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
 
 def _reach(scene: Scene, faulty: Forked, fault: Fault) -> None:
     """Bring the worker to the failpoint: most lie on its way, two only on its way out."""
-    if fault.commit in {"release", "leave"}:
-        # Its parser stands still, so that what it holds can't end before it is told to stop.
+    if fault.commit in WAY_OUT:
+        # Its parser stands still before it is asked for anything, so that what the worker holds
+        # can't end before it is told to stop.
         until(lambda: _parser_stands_still(faulty), "the parser is there")
+        scene.go_on()
         until(lambda: scene.one("select count(*) as held from processing_jobs"
                                 " where worker <> 'dead' and status = 'running'")["held"] or None,
               "the worker holds something")  # fmt: skip

@@ -272,9 +272,10 @@ COSTS = {
             "limit": 51,
         },
     ),
-    # All that waits is counted, from the index that holds nothing else: ten thousand jobs.
+    # All that waits is counted, from indexes that hold nothing else: ten thousand jobs, and as many
+    # deliveries, each with a look at its row until they are vacuumed.
     "metrics.read_bounds": Cost(50),
-    "metrics.read_deliveries": Cost(1000),
+    "metrics.read_deliveries": Cost(12000),
     "metrics.read_queue": Cost(6000),
     "metrics.read_service": Cost(50),
     "metrics.read_tallies": Cost(200),
