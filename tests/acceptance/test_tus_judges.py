@@ -82,7 +82,7 @@ class TusPy:
                 file_stream=stream,
                 metadata={"filename": file.name},
                 chunk_size=8 * MIB,
-                retries=60,
+                retries=600,  # a minute, in which a server has to start again
                 retry_delay=0.1,
             ).upload()
 
