@@ -130,6 +130,7 @@ async def accept(
         document_id = row["id"]
         await _again(connection, decision, offer, document_id)
     logs.note(document_id=document_id)
+    tracing.say(document_id=str(document_id), outcome=OUTCOMES[decision])
     return Accepted(document_id, OUTCOMES[decision])
 
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry.trace import SpanKind
 from psycopg.types.json import Jsonb
 
+from docmill import tracing
 from docmill.database import Statements, Sync, WorkerDatabase
 from docmill.documents import vector_literal
 from docmill.embed import Embedder
@@ -39,7 +41,8 @@ def embed(
     for some in _slices(list(missing), embedder.batch or len(missing)):
         _refuse_while_paused(database, embedder.name)
         began = time.monotonic()
-        vectors = embedder.embed([missing[digest] for digest in some])
+        with tracing.span("embedding service", SpanKind.CLIENT, texts=len(some)):
+            vectors = embedder.embed([missing[digest] for digest in some])
         took = {"seconds": time.monotonic() - began, "texts": len(some)}
         with database.commit("keep_paid") as connection:
             _keep_paid(connection, job, model_id, some, vectors)

@@ -2,7 +2,7 @@
 
 import click
 
-from docmill import serve
+from docmill import serve, tracing
 from docmill.command_settings import (
     DATABASE_FLAGS,
     WORK_FLAGS,
@@ -22,6 +22,12 @@ def serve_command(**flags: str | None) -> None:
     """Start page, API and workers; with an embedded PostgreSQL unless DATABASE_URL is set."""
     settings = configured(flags)
     # Worker processes read the same settings from the environment.
-    with explained(), sigterm_unwinds(), database(settings) as where, environment(flags):
+    with (
+        explained(),
+        tracing.sending("api"),
+        sigterm_unwinds(),
+        database(settings) as where,
+        environment(flags),
+    ):
         check_schema(where)
         serve.serve(settings, where)

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+from opentelemetry.trace import Span, SpanKind
 from prometheus_client.metrics_core import Metric as Family
 from psycopg_pool import PoolTimeout
 
@@ -262,15 +263,20 @@ class Worker:
             self._wakeup.now()
 
     def _attempt(self, place: Workplace, step: Following) -> Following | None:
-        with logs.about(**said_of(step.job), worker=self.id):
-            return self._attempt_once(place, step)
+        job = step.job
+        with (
+            logs.about(**said_of(job), worker=self.id),
+            tracing.span(job.stage, SpanKind.CONSUMER, job.traceparent, **traced_of(job)) as span,
+        ):
+            return self._attempt_once(place, step, span)
 
-    def _attempt_once(self, place: Workplace, step: Following) -> Following | None:
+    def _attempt_once(self, place: Workplace, step: Following, span: Span) -> Following | None:
         hold = self._heartbeat.hold(step.job)
         if self._draining.is_set():
             hold.stop.set()
         try:
             outcome = attempt.run(place, hold, step)
+            tell(span, outcome)
             attempt.settle(
                 self._database,
                 step.job,
@@ -359,6 +365,32 @@ def said_of(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "trace_id": tracing.trace_id(job.traceparent),
     }
+
+
+def traced_of(job: Job) -> dict[str, Any]:
+    """What the span of an attempt says of it; the trace is the document's, so no owner is named."""
+    return {
+        "document_id": str(job.document_id),
+        "job_id": job.id,
+        "stage": job.stage,
+        "part": job.part,
+        "attempt": job.attempt,
+        "waited_seconds": job.seconds_waited,
+    }
+
+
+def tell(span: Span, outcome: attempt.Outcome) -> None:
+    """Say in the span of an attempt how it ended."""
+    match outcome:
+        case attempt.Done():
+            span.set_attribute("docmill.outcome", "succeeded")
+        case attempt.Failed(failure):
+            span.set_attribute("docmill.outcome", "failed")
+            tracing.fail(span, failure.code, failure.kind.title)
+        case attempt.GaveBack():
+            span.set_attribute("docmill.outcome", "released")
+        case attempt.Lost():
+            span.set_attribute("docmill.outcome", "lost")
 
 
 class _Opened:

@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from docmill import embed, metrics_listener
+from docmill import embed, metrics_listener, tracing
 from docmill.command_settings import (
     DATABASE_FLAGS,
     EXIT_UNAVAILABLE,
@@ -46,7 +46,12 @@ def worker_command(
     """
     settings = configured(flags)
     unavailable = EXIT_TEMPORARY if once else EXIT_UNAVAILABLE
-    with explained(unavailable), sigterm_unwinds(), database(settings) as where:
+    with (
+        explained(unavailable),
+        tracing.sending("worker"),
+        sigterm_unwinds(),
+        database(settings) as where,
+    ):
         check_schema(where)
         with explained(unavailable):
             working = Worker(settings, where.worker, embed.create_embedder(settings))

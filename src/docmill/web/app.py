@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from docmill import __version__
@@ -57,6 +58,16 @@ MODULES = (
     ticks,
 )
 
+# `traced.py` makes the spans. FastAPI's own would be one and more for each poll of a status, and
+# would say of requests what they ask for: names and searches in the query, the words of errors.
+NOT_FASTAPIS: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
 
 def limits_of(settings: Settings) -> Limits:
     """What the settings allow. The disk is ours to look at with the embedded database only."""
@@ -98,6 +109,7 @@ def create_app(
         generate_unique_id_function=name_of,
         docs_url=None,  # its pages load scripts from another server
         redoc_url=None,
+        telemetry=NOT_FASTAPIS,
         redirect_slashes=False,  # an address that is nearly right is not found, and leads nowhere
     )
     limits = limits_of(settings)

@@ -43,12 +43,13 @@ class Measured:
             await self._app(scope, received, sent)
         finally:
             HTTP_IN_PROGRESS.dec()
-            method, route = _method(scope), route_of(scope)
+            method, route = method_of(scope), route_of(scope)
             HTTP_REQUESTS.labels(method, route, str(status)).inc()
             HTTP_SECONDS.labels(method, route).observe(time.perf_counter() - began)
 
 
-def _method(scope: Scope) -> str:
+def method_of(scope: Scope) -> str:
+    """The request's method, or `other`."""
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
