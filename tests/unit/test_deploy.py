@@ -18,6 +18,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from docmill import __version__
 from docmill.cli import COMMANDS
 from docmill.config import Settings, read_settings, variable
 
@@ -263,6 +264,11 @@ def test_selectors_services_and_budgets_find_their_pods(manifests: list[dict[str
 def test_values_that_are_misspelt_or_secret_are_refused(helm: Any, values: dict[str, Any]) -> None:
     with helm.Chart.load(str(CHART)) as chart, pytest.raises(helm.HelmValuesError):
         chart.validate_schema(values)
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
 def test_the_schema_of_values_knows_every_value_and_every_secret(helm: Any) -> None:
