@@ -34,7 +34,7 @@ check: $(VENV)/installed-dev ## format, lint, types, import contracts, links of 
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@sh scripts/check-page.sh
-	@$(MKDOCS) --quiet
+	@said="$$($(MKDOCS) 2>&1)" || { echo "$$said"; exit 1; } # told to be quiet, it finds nothing wrong
 	@$(BIN)/pytest -q tests/unit/test_deploy.py
 
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too

@@ -1,15 +1,20 @@
 """The reference pages say what the code says."""
 
 import importlib.util
+import os
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
+from psycopg.conninfo import make_conninfo
 
+import markdown_code
 from docmill.cli import COMMANDS, main
 from docmill.config import Settings
+from docmill.database import WORKER_ROLE, derived_password
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -66,3 +71,11 @@ def test_a_changelog_and_a_licence_are_there() -> None:
     assert "## " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "MIT" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert Settings().auth == ("none",)
+
+
+def test_a_logins_password_is_what_the_security_page_says() -> None:
+    code = markdown_code.titled("security.md")["a login's password"]
+    env = {**os.environ, "ADMIN_PASSWORD": "p@ss wörd$"}
+    said = subprocess.run(["sh", "-c", code], env=env, check=True, capture_output=True, text=True)
+    admin = make_conninfo(user="admin", password=env["ADMIN_PASSWORD"], host="db")
+    assert said.stdout.strip() == derived_password(admin, WORKER_ROLE)
