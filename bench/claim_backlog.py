@@ -83,7 +83,7 @@ def run(bench: Bench) -> Iterator[Row]:
         )
         for what, target in (("p99", Target(2, at_most=True)), ("p50", None)):
             yield Row(
-                line="claim",
+                line="claim_backlog",
                 what=f"claim at {waiting:,} waiting and {ended:,} ended jobs, {what}",
                 unit="ms",
                 ours=samples["docmill"][what],
@@ -98,11 +98,10 @@ def over_lengths(bench: Bench, longest: int) -> Iterator[Row]:
     """Claims per second at 1, 10 and 100 parts of the longest queue."""
     with postgres.cluster(bench.folder / "lengths") as server:
         for share in (100, 10, 1):
+            count = min(300, longest // share // SLOTS // bench.rounds)
             with postgres.migrated(server) as url:
                 filled(url, longest // share, 0)
-                rates = [
-                    1000 / claimed(url, bench.size(300, 20))["p50"] for _ in range(bench.rounds)
-                ]
+                rates = [1000 / claimed(url, count)["p50"] for _ in range(bench.rounds)]
             yield Row(
                 line="claim_backlog",
                 what=f"claims of {SLOTS} jobs, {longest // share:,} waiting",

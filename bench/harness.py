@@ -77,6 +77,8 @@ class Row:
     @property
     def compared(self) -> list[float]:
         """The ratio, or the difference where the target is one, of each round."""
+        if self.against is None:
+            return []
         if self.target is not None and self.target.difference:
             return [mine - other for mine, other in zip(self.ours, self.theirs, strict=True)]
         pairs = zip(self.ours, self.theirs, strict=True)
