@@ -25,6 +25,9 @@ COMMANDS = {
     "migrate": "database_commands:migrate_command",
     "doctor": "database_commands:doctor_command",
     "clean": "clean_command:clean_command",
+    "backup": "backup_commands:backup_command",
+    "restore": "backup_commands:restore_command",
+    "upgrade-data": "backup_commands:upgrade_command",
 }
 
 

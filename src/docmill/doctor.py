@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 
@@ -61,12 +62,12 @@ def _database(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
     )
     for what, address, name in roles:
         by = variable(name if getattr(settings, name) else "database_url")
-        yield _checked(what, lambda address=address: _role(address, settings), by)  # type: ignore[misc]
+        yield _checked(what, partial(_role, address, settings), by)
     if schema.ok:
         yield _checked("workers", lambda: _workers(addresses.worker, settings), by)
         # The admin sees everybody's sessions; a login role sees its own only.
         for what, look in UPKEEP.items():
-            yield _checked(what, lambda look=look: _upkeep(first, look), by)  # type: ignore[misc]
+            yield _checked(what, partial(_upkeep, first, look), by)
 
 
 def _server(address: str) -> str:

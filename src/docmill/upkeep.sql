@@ -29,15 +29,17 @@ where not active and (xmin is not null or catalog_xmin is not null or restart_ls
 order by 1, 2;
 
 -- fat_indexes --
--- B-trees far larger than the rows in them need: no entry of ours has so many bytes by far. What a burst
--- leaves of an index is used again and not given back.
+-- Indexes far larger than what they are of. Of B-trees, no entry of ours has so many bytes by far; what a
+-- burst leaves of one is used again and not given back. The index of words (GIN) never forgets a word, so
+-- one of documents full of numbers that come and go grows for ever; it should be smaller than the passages.
 select c.relname as "index", pg_relation_size(c.oid) as bytes, greatest(c.reltuples, 0)::bigint as live
 from pg_class c
 join pg_index i on i.indexrelid = c.oid
 join pg_am a on a.oid = c.relam
-where c.relnamespace = 'docmill'::regnamespace and a.amname = 'btree'
+where c.relnamespace = 'docmill'::regnamespace
   and pg_relation_size(c.oid) > %(large)s
-  and pg_relation_size(c.oid) > greatest(c.reltuples, 0) * %(entry)s
+  and (a.amname = 'btree' and pg_relation_size(c.oid) > greatest(c.reltuples, 0) * %(entry)s
+       or a.amname = 'gin' and pg_relation_size(c.oid) > 2 * pg_table_size(i.indrelid))
 order by 2 desc;
 
 -- oldest_id --
