@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from psycopg.conninfo import make_conninfo
 
 from docmill import api_keys, database
