@@ -101,7 +101,7 @@ REFUSED = {
     "no Host": (b"GET /healthz HTTP/1.1\r\n\r\n", BAD),
     "two Hosts": (request(b"GET /healthz HTTP/1.1", HOST), BAD),
     "another Host": (
-        b"GET /healthz HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n",
+        b"GET /limits HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n",
         (421, "HOST_REFUSED"),
     ),
     "another Host in the target": (
