@@ -11,13 +11,14 @@ SECONDS ?= 600
 # A dead link, or a page that is nowhere in the plan, is an error. The switch is for an advertisement.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 EXAMPLES ?= 10000
+PERIODS ?= 120
 JOBS ?= 1000000
 DOCUMENTS ?= 1000
 BENCH ?=
 ROUNDS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve check test orders storm machines hostile fuzz plans bench docs image-steps site lock clean
+.PHONY: help demo serve check test orders storm machines year hostile fuzz plans bench docs image-steps site lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,6 +47,9 @@ storm: $(VENV)/installed-dev ## everything is killed at random while clients wor
 
 machines: $(VENV)/installed-dev ## workers on machines that are cut off, die, mistake the time: DOCUMENTS=1000
 	cd tests && ../$(BIN)/python -m machines --documents $(DOCUMENTS)
+
+year: $(VENV)/installed-dev ## a year of documents that come and go, in minutes: PERIODS=120
+	PERIODS=$(PERIODS) $(BIN)/python -m pytest -s --timeout 7200 tests/year
 
 fuzz: $(VENV)/installed-dev ## properties of all input, on many more: EXAMPLES=10000 SECONDS=600
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/fuzz \

@@ -1,0 +1,1 @@
+"""A year in a few minutes: documents come, change and go, and everything grows older."""
