@@ -145,7 +145,7 @@ def _write(path: Path, content: bytes, account: Account) -> None:
 
 def _is_ready(data: Path, guard: "subprocess.Popen[bytes]", log: Path) -> bool:
     assert guard.poll() is None, log.read_text()
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, IndexError):  # not there yet, or empty yet
         lines = (data / "postmaster.pid").read_text().splitlines()
         return lines[-1].strip() == "ready"
     return False
