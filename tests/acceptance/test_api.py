@@ -486,7 +486,7 @@ def test_healthy_and_ready_are_told_apart(docmill: Docmill) -> None:
     ready = docmill.http.get("/readyz").json()
     assert ready["ready"]
     assert ready["missing"] == []
-    assert set(ready["checks"]) == {"database", "migrations", "workers", "stages", "disk"}
+    assert set(ready["checks"]) == {"database", "migrations", "workers", "stages"}
 
 
 def test_times_are_utc(docmill: Docmill) -> None:

@@ -157,6 +157,21 @@ def test_without_the_database_the_process_still_tells_of_itself(tmp_path: Path) 
             postgres.stop()
 
 
+def test_disk_without_room_is_told_beside_its_refusals(tmp_path: Path) -> None:
+    reserve = {"DOCMILL_DISK_RESERVE_BYTES": "1000000GB"}
+    docmill = Docmill(tmp_path / "data", env=reserve, ready=False)
+    try:
+        live = {"state": "live"}
+        until(lambda: scrape(docmill.http).value("docmill_workers", **live) == 2, "both live")
+        refused = docmill.http.post("/documents", files={"file": ("a.txt", b"a")})
+        assert refused.json()["code"] == "STORAGE_FULL"
+        page = scrape(docmill.http)
+        assert page.value("docmill_disk_free_bytes") < page.value("docmill_disk_reserve_bytes")
+        assert page.value("docmill_problems_total", code="STORAGE_FULL") == 1
+    finally:
+        docmill.stop()
+
+
 # a worker alone --------------------------------------------------------------------------
 
 

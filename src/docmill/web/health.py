@@ -10,8 +10,6 @@ from psycopg_pool import PoolTimeout
 from docmill import filetype, migrate
 from docmill.config import Settings
 from docmill.database import Async, Statements, every, one
-from docmill.disk_reserve import DiskReserve
-from docmill.errors import Problem
 from docmill.web.description import shaped
 from docmill.web.service import Service, TheService
 from docmill.web.shapes import Alive, Allowed, Ready
@@ -74,7 +72,6 @@ async def _checks(connection: Async, service: Service) -> dict[str, Check]:
     if checks["migrations"]["ok"]:
         checks["workers"] = await _workers(connection, service.settings)
         checks["stages"] = await _stages(connection)
-        checks["disk"] = _disk(service.limits.disk)
     return checks
 
 
@@ -118,14 +115,3 @@ async def _workers(connection: Async, settings: Settings) -> Check:
         f" {settings.tick_seconds:g} s (DOCMILL_TICK_SECONDS).",
         "live": 0,
     }
-
-
-def _disk(disk: DiskReserve | None) -> Check:
-    """Room for uploads, where the disk is ours to look at."""
-    if disk is None:
-        return {"ok": True, "detail": "the database's own"}
-    try:
-        disk.refuse(0)
-    except Problem as problem:
-        return {"ok": False, "detail": problem.detail}
-    return {"ok": True, "detail": "has room"}
