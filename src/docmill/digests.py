@@ -6,7 +6,6 @@ nothing is kept.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterable
@@ -97,7 +96,7 @@ def _member(text: str) -> tuple[str, bytes]:
 def _decoded(value: str, size: int | None) -> bytes:
     try:
         digest = base64.b64decode(value, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or the text is not ASCII
         raise Problem("DIGEST_INVALID", "The digest is not base64.") from error
     if size is not None and len(digest) != size:
         raise Problem("DIGEST_INVALID", f"The digest has {len(digest)} bytes, not {size}.")

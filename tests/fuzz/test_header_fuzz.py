@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -34,6 +34,7 @@ metadata = pairs.map(lambda said: ",".join(f"{key} {encoded(text)}" for key, tex
 
 
 @given(metadata | latin)
+@example("filename \x80")
 def test_metadata_of_an_upload_is_kept_whole_or_refused(header: str) -> None:
     code = refusal(lambda: tus.said_in(header))
     if code:
@@ -54,6 +55,7 @@ def test_json_that_is_kept_comes_back_from_text_as_it_was(value: Any) -> None:
 
 
 @given(latin | st.from_regex(r"sha-?(1|256|512)[ =]:?[A-Za-z0-9+/]{0,90}=*:?", fullmatch=True))
+@example("sha1 \x80")
 def test_digest_is_read_or_refused(header: str) -> None:
     assert refusal(lambda: digests.stated([header])) in {None, "DIGEST_INVALID"}
     assert refusal(lambda: digests.tus_checksum(header)) in {None, "DIGEST_INVALID"}

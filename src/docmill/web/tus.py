@@ -8,8 +8,6 @@ final answers 409 (which it takes for a lock, and tries again).
 """
 
 import base64
-import binascii
-import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC
@@ -329,10 +327,12 @@ def _metadata(header: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for pair in filter(None, (pair.strip() for pair in header.split(","))):
         key, _, value = pair.partition(" ")
-        with contextlib.suppress(binascii.Error):
-            fields[key] = text_of(key, base64.b64decode(value.strip(), validate=True))
-            continue
-        raise _invalid(f"The value of {key[:50]!r} in Upload-Metadata is not base64.")
+        try:
+            content = base64.b64decode(value.strip(), validate=True)
+        except ValueError:  # binascii.Error is one; a text that is not ASCII gets another
+            detail = f"The value of {key[:50]!r} in Upload-Metadata is not base64."
+            raise _invalid(detail) from None
+        fields[key] = text_of(key, content)
     return fields
 
 
