@@ -12,66 +12,16 @@ from docmill import retention
 from docmill.config import Settings
 from docmill.database import Addresses, Sync, WorkerDatabase, connect
 from docmill.retention import Keep, Place
-from made_rows import OWNER, uploaded
+from made_rows import OWNER, read_five_times, uploaded
 from running import Started
 
 KEEP = Keep.of(Settings())
-STAGES = ("parse", "chunk", "embed")
-
-
-def generation(admin: Sync, document: UUID, number: int, *, ended_days_ago: int) -> None:
-    """What a whole generation leaves: a page, a passage, its vector, three jobs of two attempts."""
-    told = {"id": document, "owner": OWNER, "n": number, "days": ended_days_ago}
-    admin.execute(
-        """
-        insert into pages (owner_id, document_id, generation, number, text)
-        values (%(owner)s, %(id)s, %(n)s, 1, 'hello')""",
-        told,
-    )
-    admin.execute(
-        """
-        insert into chunks (owner_id, document_id, generation, ordinal, text, page_first, page_last,
-                            char_start, char_end, words)
-        values (%(owner)s, %(id)s, %(n)s, 0, 'hello', 1, 1, 0, 5, '')""",
-        told,
-    )
-    admin.execute(
-        """
-        insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
-        select %(owner)s, %(id)s, %(n)s, 0, min(id), array_fill(0.1, array[256])::vector
-        from embedding_models where dimensions = 256""",
-        told,
-    )
-    for stage in STAGES:
-        admin.execute(
-            """
-            with job as (
-              insert into processing_jobs (owner_id, document_id, generation, stage, priority,
-                status, attempt, max_attempts, done, total, started_at, finished_at)
-              values (%(owner)s, %(id)s, %(n)s, %(stage)s,
-                case %(stage)s when 'parse' then 0 else -1 end, 'succeeded', 2, 5, 1, 1, now(),
-                now() - make_interval(days => %(days)s))
-              returning *)
-            insert into job_attempts (owner_id, job_id, attempt, worker, ended_at, outcome, error)
-            select owner_id, id, 1, 'w', finished_at, 'failed', '{}'::jsonb from job
-            union all
-            select owner_id, id, 2, 'w', finished_at, 'succeeded', null from job""",
-            {**told, "stage": stage},
-        )
 
 
 @pytest.fixture
 def document(admin: Sync) -> UUID:
     """Read five times, long ago. The second generation serves, the fifth is the newest."""
-    made = uploaded(admin)
-    admin.execute("delete from processing_jobs")
-    for number in range(1, 6):
-        generation(admin, made.document_id, number, ended_days_ago=31)
-    admin.execute(
-        "update documents set generation = 5, serving = 2, served_file_id = file_id,"
-        " served_filename = filename, status = 'cancelled'"
-    )
-    return made.document_id
+    return read_five_times(admin)
 
 
 def generations(admin: Sync, table: str) -> list[int]:
