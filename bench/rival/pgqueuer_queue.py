@@ -30,7 +30,7 @@ async def main() -> None:
         for at in range(0, WANTED["jobs"], BATCH):
             some = min(BATCH, WANTED["jobs"] - at)
             await queries.enqueue(["nothing"] * some, [None] * some, [0] * some)
-        manager = QueueManager(driver)
+        manager = QueueManager(queries)
 
         @manager.entrypoint("nothing")
         async def nothing(_: Job) -> None:
