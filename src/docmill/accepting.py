@@ -210,14 +210,15 @@ async def _complete(connection: Async, received: Received, limits: Limits) -> UU
         return UUID(str(known["id"]))
     await refuse_over_quota(connection, received.size, limits)
     refuse_without_room(len(received.rest), limits)
-    file_id = received.file_id or await begin_file(connection)
+    content = {"sha256": received.sha256, "size": received.size}
+    if received.file_id is None:
+        row = await one(connection, STATEMENTS.add_file, {**content, "data": received.rest})
+        assert row is not None  # noqa: S101 - as in begin_file
+        return UUID(str(row["id"]))
     if received.rest:
-        await keep_part(connection, file_id, received.position, received.rest)
-    await connection.execute(
-        STATEMENTS.complete_file,
-        {"file_id": file_id, "sha256": received.sha256, "size": received.size},
-    )
-    return file_id
+        await keep_part(connection, received.file_id, received.position, received.rest)
+    await connection.execute(STATEMENTS.complete_file, {**content, "file_id": received.file_id})
+    return received.file_id
 
 
 async def _collection(connection: Async, name: str | None) -> UUID | None:

@@ -10,6 +10,15 @@ select id from files where sha256 = %(sha256)s;
 insert into files (receiving_until) values (now() + make_interval(secs => %(patience)s))
 returning id;
 
+-- add_file --
+-- A file whose bytes are all here and fit in one part.
+with whole as (
+  insert into files (sha256, size) values (%(sha256)s, %(size)s) returning id
+), kept as (
+  insert into file_parts (file_id, position, data) select id, 0, %(data)s from whole
+)
+select id from whole;
+
 -- keep_part --
 -- The row moves its deadline on; without the row (it was pruned) the part is refused.
 with alive as (

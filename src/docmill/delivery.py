@@ -118,6 +118,8 @@ def next_step(outcome: Outcome, tries: int, chance: float = 0.0) -> Step:
 
 def claim(connection: Sync, worker: str, senders: int) -> list[Claimed]:
     """Take as many due deliveries as there are senders free; often none."""
+    if connection.execute(STATEMENTS.look_for_waiting).fetchone() is None:
+        return []
     rows = connection.execute(
         STATEMENTS.claim_deliveries,
         {

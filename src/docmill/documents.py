@@ -18,6 +18,7 @@ from docmill.model import Chunk, Job, Notice, Page
 
 STATEMENTS = Statements("documents")
 PAGES_READ_AT_ONCE = 100
+PARTS_READ_AT_ONCE = 4
 
 
 def advance(
@@ -163,12 +164,12 @@ def read_file(database: WorkerDatabase, file_id: UUID) -> Iterator[bytes]:
         with database.reading() as connection:
             rows = connection.execute(
                 STATEMENTS.read_file_parts,
-                {"file_id": file_id, "position": position},
+                {"file_id": file_id, "position": position, "limit": PARTS_READ_AT_ONCE},
                 binary=True,
             ).fetchall()
-        if not rows:
-            return
         yield from (row["data"] for row in rows)
+        if len(rows) < PARTS_READ_AT_ONCE:
+            return
         position = rows[-1]["position"] + len(rows[-1]["data"])
 
 

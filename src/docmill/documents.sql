@@ -93,7 +93,7 @@ order by ordinal;
 -- A few parts at a time, so that a file of any size passes through little memory.
 select position, data from file_parts
 where file_id = %(file_id)s and position >= %(position)s
-order by position limit 4;
+order by position limit %(limit)s;
 
 -- find_model --
 select id, dimensions from embedding_models where name = %(name)s;

@@ -133,7 +133,6 @@ def finish(connection: Sync, job: Job, *, done: int) -> None:
     row = connection.execute(STATEMENTS.finish_job, {**_claim(job), "done": done}).fetchone()
     if row is None:
         raise LeaseLost
-    _end_attempt(connection, job, "succeeded")
 
 
 def enqueue(connection: Sync, job: Job, stage: str, parts: Sequence[Part]) -> None:

@@ -133,17 +133,35 @@ class Reading:
         done = self.done + len(self.window.pages)
         with self.place.database.commit("finish_parse") as connection:
             job_queue.finish(connection, self.job, done=done)
-            self._keep(connection, self.window, total=None if self.split else done)
-            return self._follow(connection)
+            if not self._keep_last(connection, done):
+                return None
+            job = job_queue.enqueue_taken(
+                connection, self.job, "chunk", Part(0), self.place.claimant
+            )
+            return Following(job, pages=self.handed_on) if job else None
 
-    def _follow(self, connection: Sync) -> Following | None:
-        if self.split and job_queue.unfinished_parts(connection, self.job, "parse"):
-            return None
+    def _keep_last(self, connection: Sync, done: int) -> bool:
+        """Keep the last window; whether all of the document is read now, and chunking follows.
+
+        The document's row is held while the other parts are counted: of two that end at the same
+        moment one counts none.
+        """
+        if not self.split:
+            self._keep(connection, self.window, total=done, stage="chunk")
+            return True
+        self._keep(connection, self.window)
+        if job_queue.unfinished_parts(connection, self.job, "parse"):
+            return False
         documents.advance(connection, self.job, stage="chunk")
-        job = job_queue.enqueue_taken(connection, self.job, "chunk", Part(0), self.place.claimant)
-        return Following(job, pages=self.handed_on) if job else None
+        return True
 
-    def _keep(self, connection: Sync, window: Window, total: int | None = None) -> None:
+    def _keep(
+        self,
+        connection: Sync,
+        window: Window,
+        total: int | None = None,
+        stage: str | None = None,
+    ) -> None:
         documents.keep_pages(connection, self.job, window.pages)
         documents.advance(
             connection,
@@ -152,6 +170,7 @@ class Reading:
             pages_total=total if total is not None else self._pages_if_known(),
             media_type=self.opened.media_type if self.opened else None,
             notices=window.notices,
+            stage=stage,
         )
 
     def _pages_if_known(self) -> int | None:

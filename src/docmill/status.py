@@ -33,6 +33,15 @@ async def read(connection: Async, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return [shown(row) for row in await cursor.fetchall()]
 
 
+async def read_position(connection: Async, document_id: UUID) -> int:
+    """The place in line of a document that has just come; LINE_END is that and all behind it."""
+    cursor = await connection.execute(
+        STATEMENTS.read_position, {"document_id": document_id, "line_end": LINE_END, **LINES}
+    )
+    row = await cursor.fetchone()
+    return int(row["position"]) if row and row["position"] else LINE_END
+
+
 async def read_versions(connection: Async, ids: Sequence[UUID]) -> dict[UUID, int]:
     """The versions of these documents; those that are not there are left out."""
     cursor = await connection.execute(STATEMENTS.read_versions, {"ids": list(ids)})

@@ -187,7 +187,7 @@ def test_answers_on_a_kept_connection_come_at_once(docmill: Docmill) -> None:
         begun = time.perf_counter()
         assert docmill.http.get("/healthz").status_code == 200
         took.append(time.perf_counter() - begun)
-    # At first every packet is confirmed at once; of the last ones one at least had no neighbour.
+    # At first every packet is confirmed at once. One of the last, at least, was not disturbed.
     assert min(took[-10:]) < 0.03, took
 
 

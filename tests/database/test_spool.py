@@ -50,8 +50,9 @@ def stored(admin: Sync, *parts: bytes) -> UUID:
     return UUID(str(row["id"]))
 
 
-def test_copy_is_whole_and_has_no_name(admin: Sync, spool: Spool, folder: Path) -> None:
-    parts = [bytes([number]) * MIB for number in range(6)]
+@pytest.mark.parametrize("count", [1, 4, 6, 8])
+def test_copy_is_whole_and_has_no_name(admin: Sync, spool: Spool, folder: Path, count: int) -> None:
+    parts = [bytes([number]) * MIB for number in range(count)]
 
     with spool.file(stored(admin, *parts)) as file:
         file.seek(0)

@@ -27,7 +27,7 @@ QUIET = frozenset({
     "find_document", "claim_jobs", "end_attempt", "count_unfinished_parts", "complete_document",
     "drop_other_pages", "drop_other_chunks", "enqueue_jobs", "enqueue_taken_job", "wake_workers",
     "begin_file", "keep_part", "add_first_job", "announce_end", "hold_webhooks",
-    "reap_deliveries", "change_webhook", "forget_failures",
+    "reap_deliveries", "change_webhook", "forget_failures", "look_for_waiting",
 })  # fmt: skip
 # One step however often it is repeated: after the first time the row is held.
 REPEATED = "advance_document"

@@ -46,7 +46,7 @@ ELSEWHERE = {
     "doctor": "looks at the catalogue, when a person asks",
     "operations": "operators ask for sums over everything that is live",
     "upkeep": "asked by a person, of PostgreSQL's statistics",
-    "search": "its cost is that of the vectors and words; bench/search.py measures it",
+    "search": "its cost is that of the vectors and words; bench/search_quality.py measures it",
 }
 # Statements whose cost grows with what they are asked for, and why that may be.
 GROWS = {
@@ -132,6 +132,7 @@ COSTS = {
         },
     ),
     "accepting.add_first_job": Cost(100, "bare"),
+    "accepting.add_file": Cost(100, told={"sha256": HASH, "size": 5, "data": b"hello"}),
     "accepting.begin_file": Cost(100),
     "accepting.complete_file": Cost(100, "received", {"sha256": HASH, "size": 5}),
     "accepting.find_collection": Cost(100, told={"name": "papers"}),
@@ -159,6 +160,7 @@ COSTS = {
     "control.retry_document": Cost(100, "failed"),
     "delivery.claim_deliveries": Cost(2000, told={"senders": 8, "at_once": 2, "per_owner": 6}),
     "delivery.end_attempt": Cost(100, "running", {**SENDING, "status_code": 200, "error": None}),
+    "delivery.look_for_waiting": Cost(50),
     "delivery.lock_webhook": Cost(50, told=WEBHOOK),
     "delivery.note_delivery": Cost(
         100, "running", {**SENDING, "status": "waiting", "wait": 5.0, "released": 0}
@@ -217,7 +219,7 @@ COSTS = {
     "documents.keep_pages": Cost(100, "running", {"numbers": [1], "texts": ["hello"]}),
     "documents.lock_file": Cost(50),
     "documents.read_chunks": Cost(50, told={"first": 0, "last": 100}),
-    "documents.read_file_parts": Cost(50, told={"position": 0}),
+    "documents.read_file_parts": Cost(50, told={"position": 0, "limit": 4}),
     "documents.read_pages": Cost(50, told={"after": 0, "limit": 100}),
     "embedding_service.count_call": Cost(50, told={"seconds": 0.2, "texts": 64}),
     "embedding_service.find_paid": Cost(50, told={"model_id": 1, "hashes": [HASH]}),
@@ -304,6 +306,7 @@ COSTS = {
     "sampling.prune": Cost(50),
     "sampling.sum_tallies": Cost(10000),
     "stage_limits.paused": Cost(50),
+    "status.read_position": Cost(2000, "waiting"),
     "status.read_status": Cost(2000, "waiting"),
     "status.read_versions": Cost(50),
     "uploads.add_part": Cost(100, "received", {"position": 20, "data": b"hello"}),

@@ -129,9 +129,19 @@ def answer(code: int, shown: dict[str, Any], headers: dict[str, str] | None = No
     return JSONResponse(shown, code, {**always, **asking, **(headers or {})})
 
 
-async def shown_after(connection: Async, accepted: Accepted, sha256: bytes) -> dict[str, Any]:
-    """The body of the answer, from what the transaction is about to commit."""
-    (now,) = await status.read(connection, [accepted.document_id])
+async def shown_after(
+    connection: Async, accepted: Accepted, sha256: bytes, name: str
+) -> dict[str, Any]:
+    """The body of the answer, from what the transaction is about to commit.
+
+    A document that is new is as it was made just now; only its place in line is not known yet.
+    """
+    now: dict[str, Any]
+    if accepted.outcome == "accepted":
+        position = await status.read_position(connection, accepted.document_id)
+        now = {"filename": name, "status": "queued", "queue_position": position, "done": False}
+    else:
+        (now,) = await status.read(connection, [accepted.document_id])
     where = f"/documents/{accepted.document_id}"
     return {
         "document_id": str(accepted.document_id),
@@ -197,7 +207,7 @@ class Receiving:
         given: list[tuple[int, dict[str, Any]]] = []
 
         async def within(connection: Async, accepted: Accepted) -> None:
-            shown = await shown_after(connection, accepted, file.sha256)
+            shown = await shown_after(connection, accepted, file.sha256, document.filename)
             code = 200 if accepted.outcome == "existing" else 202
             if request is not None:
                 same = idempotency.fingerprint(file.sha256, asdict(document))
