@@ -108,6 +108,7 @@ def test_original_bytes_come_back_in_whole_and_in_ranges(docmill: Docmill) -> No
     assert tail.content == content[-10:]
     beyond = docmill.http.get(where, headers={"Range": f"bytes={len(content)}-"})
     assert (beyond.status_code, beyond.json()["code"]) == (416, "RANGE_INVALID")
+    docmill.http.delete(f"/documents/{document_id}")  # reading it would take the others' time
 
 
 # refusals --------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ def test_worker_whose_sessions_are_cut_all_the_time_is_not_taken_for_dead(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
     document_id = api.upload("a.pdf", long_pdf(2500))
-    # Long enough for a beat between two cuts, also on a machine that has much else to do.
-    long_lease = {"DOCMILL_LEASE_SECONDS": "10"}
+    # A beat every four seconds; who is silent for six and has no session is taken for dead.
+    long_lease = {"DOCMILL_LEASE_SECONDS": "20"}
     worker, witness = start_worker(**long_lease), start_worker(**long_lease)
     for living in (worker, witness):
         living.says("works on")  # a worker that can't begin ends, as it should
@@ -69,6 +69,8 @@ def test_worker_whose_sessions_are_cut_all_the_time_is_not_taken_for_dead(
         admin.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
             " 'docmill' and usename = 'docmill_worker'"
+            # A machine with much else to do takes longer than a cut leaves it to come back.
+            " and (select min(seen_at) from workers) > now() - interval '4.5 seconds'"
         )
         time.sleep(0.3)
     api.completed(document_id)
