@@ -46,7 +46,7 @@ def run(bench: Bench) -> Iterator[Row]:
     with postgres.cluster(bench.folder / "data") as server:
         sides: dict[str, Side] = {
             "docmill": lambda _: drained_by_worker(server, count),
-            "pgbench": lambda _: drained_by_pgbench(server, bench.folder, count, clients=2),
+            "pgbench": lambda _: drained_by_pgbench(server, bench.folder, count, clients=SLOTS),
         }
         for name, (script, package, _) in RIVALS.items():
             try:
