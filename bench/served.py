@@ -23,6 +23,7 @@ SERVES = re.compile(r"docmill serves (http://\S+)")
 SAMPLE_SECONDS = 0.1
 LOOK_SECONDS = 0.01
 PATIENCE_SECONDS = 600.0
+KEPT_SECONDS = 2.0  # uvicorn closes a connection that was idle for five
 MIB = 1 << 20
 BOUNDARY = "docmill-bench"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -74,6 +75,7 @@ class Client:
             parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS
         )
         self._headers = dict(headers or {})
+        self._used = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +87,9 @@ class Client:
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> http.client.HTTPResponse:
         """The answer, of which the body is still to be read."""
+        if time.monotonic() - self._used > KEPT_SECONDS:
+            self._http.close()  # the server has done so, or is about to; a request opens it again
+        self._used = time.monotonic()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._http.request(method, path, body, {**self._headers, **named})
         return self._http.getresponse()
