@@ -36,31 +36,37 @@ async def find_details(connection: Async, document_id: UUID) -> dict[str, Any] |
     return dict(row) if row else None
 
 
+async def read_slice(connection: Async, file_id: UUID, first: int, last: int) -> list[bytes]:
+    """A file's bytes from `first` on, as many as are read at once; none where the file is gone."""
+    cursor = await connection.execute(
+        STATEMENTS.read_bytes, {"file_id": file_id, "first": first, "last": last}, binary=True
+    )
+    pieces = []
+    for row in await cursor.fetchall():
+        start, end = first - row["position"], last + 1 - row["position"]
+        if piece := row["data"][max(0, start) : end]:
+            first += len(piece)
+            pieces.append(piece)
+    return pieces
+
+
 async def stream_bytes(
-    database: ApiDatabase, owner: UUID, file_id: UUID, first: int, last: int
+    database: ApiDatabase, owner: UUID, file_id: UUID, first: int, last: int, *, begun: list[bytes]
 ) -> AsyncIterator[bytes]:
-    """A file's bytes from `first` to `last`, both included.
+    """A file's bytes from `first` to `last`, both included, of which a first slice is read.
 
     With little memory and no long transaction: a slow reader holds no connection between slices.
+    Ends too soon where the file goes while it is read.
     """
-    while first <= last:
+    pieces = begun
+    while pieces:
+        for piece in pieces:
+            first += len(piece)
+            yield piece
+        if first > last:
+            return
         async with database.reading(owner) as connection:
-            cursor = await connection.execute(
-                STATEMENTS.read_bytes,
-                {"file_id": file_id, "first": first, "last": last},
-                binary=True,
-            )
-            rows = await cursor.fetchall()
-        progressed = False
-        for row in rows:
-            start, end = first - row["position"], last + 1 - row["position"]
-            piece = row["data"][max(0, start) : end]
-            if piece:
-                progressed = True
-                first += len(piece)
-                yield piece
-        if not progressed:
-            return  # the document was deleted while it was being read
+            pieces = await read_slice(connection, file_id, first, last)
 
 
 async def list_pages(

@@ -329,17 +329,21 @@ async def read_content(
     document = document_id_of(document_id)
     async with service.database.reading(owner) as connection:
         file = await contents.find_file(connection, document)
-    if file is None:
-        raise not_found()
-    headers = content_headers(file)
-    if conditional.matches(request, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    first, last = asked_range(request.headers.get("range"), file["size"])
+        if file is None:
+            raise not_found()
+        headers = content_headers(file)
+        if conditional.matches(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        first, last = asked_range(request.headers.get("range"), file["size"])
+        # In the same moment: a new version may take the file's place in the next one.
+        begun = await contents.read_slice(connection, file["file_id"], first, last)
     whole = (first, last) == (0, file["size"] - 1)
     if not whole:
         headers["Content-Range"] = f"bytes {first}-{last}/{file['size']}"
     headers["Content-Length"] = str(last - first + 1)
-    stream = contents.stream_bytes(service.database, owner, file["file_id"], first, last)
+    stream = contents.stream_bytes(
+        service.database, owner, file["file_id"], first, last, begun=begun
+    )
     return StreamingResponse(
         stream, 200 if whole else 206, headers, file["media_type"] or "application/octet-stream"
     )
