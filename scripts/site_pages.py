@@ -1,4 +1,4 @@
-"""A hook of MkDocs: what the site has beside the pages in `docs`, and what it has not yet.
+"""A hook of MkDocs: what the site has beside the pages in `docs`.
 
 Recipes in `deploy` come along as they are, so that pages may link to them as in the repository.
 """
@@ -10,29 +10,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-# Pages that the plan in `mkdocs.yml` names ahead of their writing. Any other that is missing fails.
-AHEAD = {
-    *("supabase.md", "monitoring.md", "metrics.md", "backup.md", "upgrade.md"),
-    *("postgres.md", "postgres-upgrade.md", "retention.md"),
-}
 DEPLOY = "deploy"
 TO_ALL_RECIPES = re.compile(r"\[([^\]]+)\]\(\.\./deploy/?\)")
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave out what is not there yet."""
-    config.nav = written(config.nav, Path(config.docs_dir))
-    return config
-
-
-def written(plan: list[dict[str, Any]] | None, folder: Path) -> list[dict[str, Any]]:
-    """The plan, without the pages ahead that are not in the folder."""
-    return [
-        {title: written(what, folder) if isinstance(what, list) else what}
-        for entry in plan or []
-        for title, what in entry.items()
-        if isinstance(what, list) or what not in AHEAD or (folder / what).exists()
-    ]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
