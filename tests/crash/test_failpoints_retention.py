@@ -9,8 +9,9 @@ import pytest
 
 from docmill.failpoint import ACTIONS, MOMENTS, WorkerCommit
 from faults import Fault, Scene, new_scene
+from forked import Forked
 from made_rows import OWNER, read_five_times
-from running import Started, until
+from running import until
 
 TABLES = ("pages", "chunks", "embeddings", "processing_jobs")
 
@@ -49,7 +50,7 @@ def suffered(scene: Scene, fault: Fault, *command: str) -> None:
     )
     scene.admin.execute("update sweep set next_at = now()")
     env = {**scene.settings, "DOCMILL_WORKER_DATABASE_URL": scene.worker_url}
-    faulty = Started(*command, env=env | {"DOCMILL_FAILPOINT": str(fault)})
+    faulty = Forked(*command, env=env | {"DOCMILL_FAILPOINT": str(fault)})
     try:
         until(lambda: any("failpoint" in line for line in faulty.said), f"{fault} is reached")
         with scene.healthy_worker():
