@@ -4,6 +4,7 @@ The new cluster is made below the data folder and moved into its place once it i
 start (`embedded_postgres.py`). Whatever is cut off leaves what was there before, or a sentence.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +75,7 @@ def _make(data_dir: Path, fill: Callable[[str], Label]) -> Label:
     # An empty folder of root's becomes that of the user whom the server runs as.
     account_for(data_dir, data_dir / "postgres", binary("postgres"))
     new = data_dir / RESTORING
-    shutil.rmtree(new, ignore_errors=True)
+    _clear(new)
     try:
         with embedded_postgres.start(new) as server:
             label = fill(server.admin_url)
@@ -86,6 +87,17 @@ def _make(data_dir: Path, fill: Callable[[str], Label]) -> Label:
     if new.exists():
         raise Unavailable(f"Somebody else began to use {data_dir} meanwhile. Choose another one.")
     return label
+
+
+def _clear(new: Path) -> None:
+    """Remove what a restore that was cut off has left.
+
+    The programs that it had started may write there for a moment; a start waits for their end.
+    """
+    if new.exists():
+        with contextlib.suppress(Unavailable):
+            embedded_postgres.start(new).stop()
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _made_by(data_dir: Path) -> int:
