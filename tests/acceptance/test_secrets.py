@@ -105,7 +105,7 @@ def test_no_secret_is_shown_whatever_goes_wrong(admin_url: str, log_format: str)
         # A password such as `postgres` stands everywhere; the embedded server's is a good one.
         own = str(conninfo_to_dict(admin_url).get("password", ""))
         passwords += [own] if len(own) > SHORTEST else []
-        for secret in (embed_key, jwt_secret, made.text.split("_")[2], *passwords):
+        for secret in (embed_key, jwt_secret, made.text.split("_", 2)[2], *passwords):
             assert secret
             assert [where for where, text in shown.items() if secret in text] == []
 
