@@ -13,6 +13,20 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 CLIENT_GONE = 499
 
 
+class Answer:
+    """An answer on its way to the client: `send` passes it on, `status` is what it says."""
+
+    def __init__(self, send: Send) -> None:
+        self.status = CLIENT_GONE
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
 class Measured:
     """ASGI middleware."""
 
@@ -23,28 +37,23 @@ class Measured:
         """Pass the request on, and count it at its end."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        status = CLIENT_GONE
+        answer = Answer(send)
         began = time.perf_counter()
 
         async def received() -> Message:
             message = await receive()
+            # Asked only now: the edge may have put another method in the place of the request's.
             if carries_file(scope["method"], scope["path"]):
                 UPLOAD_BYTES.inc(len(message.get("body", b"")))
             return message
 
-        async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         HTTP_IN_PROGRESS.inc()
         try:
-            await self._app(scope, received, sent)
+            await self._app(scope, received, answer.send)
         finally:
             HTTP_IN_PROGRESS.dec()
             method, route = method_of(scope), route_of(scope)
-            HTTP_REQUESTS.labels(method, route, str(status)).inc()
+            HTTP_REQUESTS.labels(method, route, str(answer.status)).inc()
             HTTP_SECONDS.labels(method, route).observe(time.perf_counter() - began)
 
 

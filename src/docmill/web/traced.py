@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from opentelemetry import context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from docmill import logs, tracing
 from docmill.identity import SAFE_METHODS
-from docmill.web.measured import CLIENT_GONE, method_of, route_of
+from docmill.web.measured import Answer, method_of, route_of
 
 log = logging.getLogger(__name__)
 
@@ -32,23 +32,18 @@ class Traced:
         """Pass the request on in its trace."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        status = CLIENT_GONE
+        answer = Answer(send)
         began = time.perf_counter()
-
-        async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         with _trace_of(scope) as span:
             try:
-                await self._app(scope, receive, sent)
+                await self._app(scope, receive, answer.send)
             finally:
                 took = time.perf_counter() - began
-                log.debug("%s %s: %s in %.3f s", scope["method"], route_of(scope), status, took)
+                log.debug(
+                    "%s %s: %s in %.3f s", scope["method"], route_of(scope), answer.status, took
+                )
                 if span is not None:
-                    _tell(span, scope, status)
+                    _tell(span, scope, answer.status)
 
 
 @contextmanager
