@@ -1,8 +1,7 @@
 """The queue's limit: docmill's own statements, sent by pgbench instead of a worker.
 
-The script claims ten documents and takes each through its three jobs, with the transactions of
-docmill's stages. pgbench has no loops, so it is written out; it sends literals, as docmill does not
-prepare statements either.
+The script claims a group of documents and takes it through its three jobs, with the transactions of
+docmill's stages. It sends literals, as docmill does not prepare statements either.
 """
 
 import re
@@ -16,20 +15,30 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
 from docmill import documents, embedded_postgres, events, job_queue
+from docmill.carrying import GROUP
 from docmill.database import addresses
 from docmill.lexical import tsvector
 
-CLAIMED = 10
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 # Times as many scripts as there would be work for if every claim was full.
 ENOUGH = 3
 FINAL_SELECT = "\nselect t.*, d.filename"
 ALL_WENT_THROUGH = "number of failed transactions: 0 "
-NO_ID, NO_TOKEN = 0, UUID(int=0)
+# What a claim, and each stage that follows, leaves in pgbench's variables.
+HELD = ", ".join(
+    f"coalesce(array_agg({column}), '{{}}') as {name}"
+    for column, name in (
+        ("id", "ids"),
+        ("lease_token", "tokens"),
+        ("document_id", "documents"),
+        ("owner_id", "owners"),
+    )
+)
+WHICH = "':documents'::uuid[]"
 
 
-class Variable(str):
-    """One of pgbench's own variables, which is put in as it stands."""
+class Expression(str):
+    """SQL that is put in as it stands."""
 
     __slots__ = ()
 
@@ -40,122 +49,111 @@ def filled(statement: bytes, **values: Any) -> str:
 
     def literal(match: re.Match[str]) -> str:
         value = values[match[1]]
-        return f"':{value}'" if isinstance(value, Variable) else sql.Literal(value).as_string()
+        return value if isinstance(value, Expression) else sql.Literal(value).as_string()
 
     return " ".join(PLACEHOLDER.sub(literal, "\n".join(lines)).rstrip("; \n").split())
 
 
+def each(value: Any) -> Expression:
+    """The same value for each job of the group."""
+    kind = "::text" if isinstance(value, str) else ""
+    return Expression(f"array_fill({sql.Literal(value).as_string()}{kind}, array[:n])")
+
+
+def following(**more: Any) -> Expression:
+    """The jobs that follow, as docmill hands them over."""
+    facts = {"generation": 1, "part": 0, "priority": -1, "max_attempts": 5, **more}
+    known = sql.Literal(Jsonb(facts)).as_string()
+    named = "jsonb_build_object('owner_id', owner, 'document_id', document)"
+    return Expression(
+        f"(select jsonb_agg({named} || {known})"
+        f" from unnest(':owners'::uuid[], {WHICH}) as f (owner, document))"
+    )
+
+
+OWNED = {
+    "owner_ids": Expression("':owners'"),
+    "document_ids": Expression("':documents'"),
+    "generations": each(1),
+}
+
+
 def script() -> str:
-    """What one client does once: a claim, and ten documents to their ends."""
-    return "\n".join([*claim(), *(line for nth in range(CLAIMED) for line in document(nth))]) + "\n"
+    """What one client does once: a claim, and a group of documents to their ends."""
+    page = {"numbers": each(1), "texts": each("A page.")}
+    passage = {
+        "ordinals": each(0),
+        "texts": each("A page."),
+        "page_firsts": each(1),
+        "page_lasts": each(1),
+        "char_starts": each(0),
+        "char_ends": each(7),
+        "headings": each(Jsonb([])),
+        "words": each(tsvector("A page.")),
+    }
+    lines = [
+        *claim(),
+        "\\if :n > 0",
+        *ended(),
+        filled(documents.STATEMENTS.keep_pages, **OWNED, **page),
+        advanced(pages=each(1), pages_totals=each(1), stages=each("chunk")),
+        *followed("chunk", following()),
+        *ended(),
+        filled(documents.STATEMENTS.keep_chunks, **OWNED, **passage),
+        advanced(chunks=each(1), chunks_totals=each(1), stages=each("embed")),
+        *followed("embed", following(total=1, span={"first": 0, "last": 0})),
+        *ended(),
+        advanced(embedded=each(1)),
+        filled(job_queue.STATEMENTS.list_unfinished, **OWNED, stage="embed"),
+        filled(documents.STATEMENTS.complete_documents, **OWNED),
+        filled(events.STATEMENTS.announce_ends, **OWNED),
+        "commit",
+        "\\endif",
+    ]
+    return "".join(f"{line}\n" if "\\" in line else f"{line};\n" for line in lines)
 
 
 def claim() -> list[str]:
-    """The claim, whose rows become variables."""
+    """The claim of a slot, whose rows become variables."""
     text = job_queue.STATEMENTS.claim_jobs.decode()
     before, select, rest = text.partition(FINAL_SELECT)
     assert select, "the claim ends otherwise now"
-    columns = [
-        f"coalesce(max({column}::text) filter (where nth = {nth}), '{none}') as {name}{nth}"
-        for nth in range(CLAIMED)
-        for column, name, none in (
-            ("id", "job", NO_ID),
-            ("lease_token", "token", NO_TOKEN),
-            ("document_id", "document", NO_TOKEN),
-            ("owner_id", "owner", NO_TOKEN),
-        )
-    ]
     wrapped = (
         f"{before}, claimed as ({select.strip()}{rest.rstrip('; ')})"
-        f" select {', '.join(columns)} from (select id, lease_token, document_id, owner_id,"
-        " row_number() over () - 1 as nth from claimed) c"
+        f" select count(*) as n, {HELD} from claimed"
     )
-    worker = {"lease": 60.0, "worker": "pgbench", "service": "", "after": UUID(int=0)}
+    told = {"lease": 60.0, "worker": "pgbench", "service": "", "after": UUID(int=0)}
+    amount = {"slots": 1, "group": GROUP, "small_bytes": job_queue.SMALL_BYTES}
     return [
-        "begin;",
-        filled(job_queue.STATEMENTS.keep_to_limits) + ";",
-        filled(wrapped.encode(), slots=CLAIMED, **worker) + " \\gset",
-        "commit;",
+        "begin",
+        filled(job_queue.STATEMENTS.keep_to_limits),
+        filled(wrapped.encode(), **amount, **told) + " \\gset",
+        "commit",
     ]
 
 
-def document(nth: int) -> list[str]:
-    """The three jobs of the nth claimed document, a transaction each."""
-    job = {"id": Variable(f"job{nth}"), "token": Variable(f"token{nth}"), "attempt": 1}
-    which = {"document_id": Variable(f"document{nth}"), "generation": 1}
-    owned = {**which, "owner_id": Variable(f"owner{nth}")}
-    page = {"numbers": [1], "texts": ["A page."]}
-    passage = {
-        "ordinals": [0],
-        "texts": ["A page."],
-        "page_firsts": [1],
-        "page_lasts": [1],
-        "char_starts": [0],
-        "char_ends": [7],
-        "headings": [Jsonb([])],
-        "words": [tsvector("A page.")],
-    }
-    return [
-        f"\\if :job{nth}",  # other clients may have left it less than ten
-        *ended(job),
-        filled(documents.STATEMENTS.keep_pages, **owned, **page) + ";",
-        advanced(which, pages=1, pages_total=1, media_type="text/plain"),
-        advanced(which, stage="chunk"),
-        *followed(owned, nth, "chunk", None, None),
-        *ended({**job, "id": Variable(f"chunk{nth}"), "token": Variable(f"chunk_token{nth}")}),
-        filled(documents.STATEMENTS.keep_chunks, **owned, **passage) + ";",
-        advanced(which, chunks=1, chunks_total=1, stage="embed"),
-        *followed(owned, nth, "embed", Jsonb({"first": 0, "last": 0}), 1),
-        *ended({**job, "id": Variable(f"embed{nth}"), "token": Variable(f"embed_token{nth}")}),
-        advanced(which, embedded=1),
-        filled(job_queue.STATEMENTS.count_unfinished_parts, **which, stage="embed") + ";",
-        filled(documents.STATEMENTS.complete_document, **which) + ";",
-        filled(events.STATEMENTS.announce_end, **which) + ";",
-        "commit;",
-        "\\endif",
-    ]
-
-
-def ended(job: dict[str, Any]) -> list[str]:
+def ended() -> list[str]:
     """The fence, which opens the transaction."""
-    return [
-        "begin;",
-        filled(job_queue.STATEMENTS.finish_job, **job, done=1) + ";",
-        filled(job_queue.STATEMENTS.end_attempt, **job, outcome="succeeded", error=None) + ";",
-    ]
+    held = {"ids": Expression("':ids'"), "tokens": Expression("':tokens'")}
+    finish = job_queue.STATEMENTS.finish_jobs
+    return ["begin", filled(finish, **held, attempts=each(1), done=each(1))]
 
 
-def advanced(which: dict[str, Any], **counts: Any) -> str:
-    """The document's counts."""
-    none = {"pages_total": None, "chunks_total": None, "stage": None, "media_type": None}
-    zero = {"pages": 0, "chunks": 0, "embedded": 0, "warnings": Jsonb([])}
-    return (
-        filled(documents.STATEMENTS.advance_document, **{**none, **zero, **which, **counts}) + ";"
-    )
+def advanced(**counts: Expression) -> str:
+    """The documents' counts."""
+    nothing = Expression("array_fill(null::text, array[:n])")
+    totals = dict.fromkeys(("pages_totals", "chunks_totals", "stages", "media_types"), nothing)
+    counted = dict.fromkeys(("pages", "chunks", "embedded"), each(0))
+    values = {**totals, **counted, **OWNED, "warnings": each(Jsonb([])), **counts}
+    return filled(documents.STATEMENTS.advance_documents, **values)
 
 
-def followed(
-    owned: dict[str, Any], nth: int, stage: str, span: Jsonb | None, total: int | None
-) -> list[str]:
-    """The next job, taken at once; its id and token become variables."""
-    added = filled(
-        job_queue.STATEMENTS.enqueue_taken_job,
-        **owned,
-        stage=stage,
-        span=span,
-        total=total,
-        priority=job_queue.PRIORITY[stage],
-        max_attempts=5,
-        lease=60.0,
-        worker="pgbench",
-    )
+def followed(stage: str, jobs: Expression) -> list[str]:
+    """The next jobs, taken at once; their ids and tokens become variables."""
+    told = {"stage": stage, "lease": 60.0, "worker": "pgbench", "jobs": jobs}
+    added = filled(job_queue.STATEMENTS.enqueue_taken_jobs, **told)
     head, _, _ = added.rpartition("select * from added")
-    names = f"{stage}{nth}", f"{stage}_token{nth}"
-    columns = (
-        f"coalesce(max(id), 0) as {names[0]},"
-        f" coalesce(max(lease_token::text), '{NO_TOKEN}') as {names[1]}"
-    )
-    return [f"{head}select {columns} from added \\gset", "commit;"]
+    return [f"{head}select {HELD} from added \\gset", "commit"]
 
 
 def run(url: str, folder: Path, documents_waiting: int, clients: int) -> None:
@@ -169,7 +167,7 @@ def run(url: str, folder: Path, documents_waiting: int, clients: int) -> None:
         f"--file={path}",
         f"--client={clients}",
         f"--jobs={min(2, clients)}",
-        f"--transactions={1 + ENOUGH * documents_waiting // (CLAIMED * clients)}",
+        f"--transactions={1 + ENOUGH * documents_waiting // (GROUP * clients)}",
     ]
     environment = {
         "PGHOST": str(where["host"]),

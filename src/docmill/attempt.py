@@ -1,14 +1,17 @@
-"""One attempt at a job: run its stage, and write down how it ended.
+"""One attempt at a job: prepare its output, commit it with the job's end, or write down why not.
 
-How it ended is a value; only `settle` acts on it. A stage that succeeded has committed its own end,
-for that is one commit with its output.
+A stage has two halves. `prepare` does the work of one job and may commit in the middle of it;
+`finish` commits the ends of several jobs at once, for a commit costs as much for one small document
+as for many. How an attempt ended is a value; only `settle` acts on it. One that succeeded has
+committed its own end.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -18,15 +21,23 @@ from docmill.errors import Failure, LeaseLost, Stopped
 from docmill.heartbeat import Hold
 from docmill.model import Job
 from docmill.retry import RetryPolicy
-from docmill.workplace import Following, Work, Workplace
+from docmill.workplace import Ends, Following, Work, Workplace
 
 log = logging.getLogger(__name__)
 
-Stage = Callable[[Workplace, Work], Following | None]
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The two halves of a stage. What the first returns, the second takes with its like."""
+
+    prepare: Callable[[Workplace, Work], Any]
+    finish: Callable[[Workplace, Sequence[Any]], Ends]
+
+
 STAGES: dict[str, Stage] = {
-    "parse": parse_stage.run,
-    "chunk": chunk_stage.run,
-    "embed": embed_stage.run,
+    "parse": Stage(parse_stage.prepare, parse_stage.finish),
+    "chunk": Stage(chunk_stage.prepare, chunk_stage.finish),
+    "embed": Stage(embed_stage.prepare, embed_stage.finish),
 }
 SETTLE_AGAIN_SECONDS = 0.5
 
@@ -58,35 +69,66 @@ class Lost:
 Outcome = Done | Failed | GaveBack | Lost
 
 
-def run(  # noqa: PLR0911 - one return per way an attempt can end
-    place: Workplace, hold: Hold, following: Following | None = None
-) -> Outcome:
-    """Run the stage of a job in hand. Never raises: whatever happens is an outcome."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job whose work is done but for its last commit."""
+
+    hold: Hold
+    output: Any
+
+
+def prepare(place: Workplace, hold: Hold, following: Following) -> Prepared | Outcome:
+    """Do the work of a job in hand. Never raises: whatever happens is an outcome."""
     job = hold.job
-    work = Work(
-        job,
-        hold.stop,
-        pages=following.pages if following else None,
-        chunks=following.chunks if following else None,
-    )
+    work = Work(job, hold.stop, pages=following.pages, chunks=following.chunks)
     try:
-        return Done(STAGES[job.stage](place, work))
-    except LeaseLost:
-        return Lost()
-    except Stopped:
-        return Lost() if hold.lost else GaveBack()
-    except Failure as failure:
-        return Failed(failure)
-    except psycopg.errors.DiskFull as error:
-        return Failed(Failure("STORAGE_FULL", str(error).strip()))
-    except psycopg.errors.ForeignKeyViolation:
-        return Lost()  # the document was deleted between two statements of a commit
-    except psycopg.OperationalError as error:
-        log.warning("job %s is given back: %s", job.id, str(error).strip())
-        return GaveBack()
-    except Exception as error:
-        log.exception("job %s of document %s failed", job.id, job.document_id)
-        return Failed(Failure("INTERNAL", f"{type(error).__name__} in the {job.stage} stage."))
+        return Prepared(hold, STAGES[job.stage].prepare(place, work))
+    except Exception as error:  # noqa: BLE001 - whatever happens is an outcome
+        return ended_by(error, hold)
+
+
+def finish(place: Workplace, stage: str, prepared: Sequence[Prepared]) -> list[Outcome]:
+    """Commit the ends of jobs of one stage, all of them in one commit. Never raises.
+
+    Where that fails each has a commit of its own, for then one of them is at fault; but not where
+    the database or an embedding service is away.
+    """
+    try:
+        ends = STAGES[stage].finish(place, [one.output for one in prepared])
+    except Exception as error:  # noqa: BLE001 - as above
+        if len(prepared) == 1 or concerns_all(error):
+            return [ended_by(error, one.hold) for one in prepared]
+        log.info("%d jobs are ended one by one: %s", len(prepared), type(error).__name__)
+        return [outcome for one in prepared for outcome in finish(place, stage, [one])]
+    return [Done(ends[one.hold.job.id]) if one.hold.job.id in ends else Lost() for one in prepared]
+
+
+def concerns_all(error: Exception) -> bool:
+    """Whether whoever tried next would fail alike."""
+    if isinstance(error, Failure):
+        return error.kind.outage is not None
+    return isinstance(error, psycopg.OperationalError)
+
+
+def ended_by(error: Exception, hold: Hold) -> Outcome:  # noqa: PLR0911 - one per way it can end
+    """What an error means for the attempt that it ended."""
+    job = hold.job
+    match error:
+        case LeaseLost():
+            return Lost()
+        case Stopped():
+            return Lost() if hold.lost else GaveBack()
+        case Failure():
+            return Failed(error)
+        case psycopg.errors.DiskFull():
+            return Failed(Failure("STORAGE_FULL", str(error).strip()))
+        case psycopg.errors.ForeignKeyViolation():
+            return Lost()  # the document was deleted between two statements of a commit
+        case psycopg.OperationalError():
+            log.warning("job %s is given back: %s", job.id, str(error).strip())
+            return GaveBack()
+    log.error("job %s of document %s failed", job.id, job.document_id, exc_info=error)
+    return Failed(Failure("INTERNAL", f"{type(error).__name__} in the {job.stage} stage."))
 
 
 def settle(
@@ -97,20 +139,19 @@ def settle(
     *,
     service: str,
     hurry: threading.Event,
-    seconds: float,
+    until: float,
 ) -> None:
     """Write down how an attempt ended, where its stage did not.
 
-    Tried again while the database is away, for so many seconds; after that the lease has run out
-    and the reaper writes it down. Once `hurry` is set (the worker drains) one try has to do.
+    Tried again while the database is away, until a time of `time.monotonic`; by then the lease has
+    run out and the reaper writes it down. Once `hurry` is set (the worker drains) one try does.
     """
-    ends = time.monotonic() + seconds
     while True:
         try:
             return _settle_once(database, job, outcome, policy, service)
         except psycopg.OperationalError as error:
             log.warning("how job %s ended is not written yet: %s", job.id, str(error).strip())
-        if hurry.wait(SETTLE_AGAIN_SECONDS) or time.monotonic() > ends:
+        if hurry.wait(SETTLE_AGAIN_SECONDS) or time.monotonic() > until:
             return None
 
 

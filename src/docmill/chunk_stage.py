@@ -1,14 +1,17 @@
-"""The chunk stage: cut the document's text into passages, a window of pages at a time."""
+"""The chunk stage: cut the document's text into passages, a window of pages at a time.
 
-from collections.abc import Iterator
+The last window is committed by `finish`, with the end of the job, for several jobs at once.
+"""
+
+from collections.abc import Iterator, Sequence
 
 from docmill import documents, job_queue
 from docmill.chunk import ChunkSizing, ChunkState, Piece, chunk_window, windows
-from docmill.database import Sync
+from docmill.documents import Growth
 from docmill.errors import WARNINGS
 from docmill.job_queue import Part
 from docmill.model import Chunk, Job, Notice
-from docmill.workplace import Following, Work, Workplace
+from docmill.workplace import Ends, Following, Work, Workplace
 
 CHUNKS_PER_PART = 1024
 # More passages than this are read back by the embed stage instead of being handed on in memory.
@@ -24,6 +27,7 @@ class Cutting:
         self.state = ChunkState.from_json(job.checkpoint) if job.checkpoint else ChunkState()
         self.sizing = ChunkSizing(max_bytes=place.embedder.max_bytes)
         self.handed_on: list[Chunk] | None = None if job.checkpoint else []
+        self.last: list[Chunk] = []  # of the last window
 
     def cut(self, window: list[Piece]) -> list[Chunk]:
         """Cut one window and remember where it ended."""
@@ -44,42 +48,29 @@ class Cutting:
                 state=self.state.as_json(),
                 lease_seconds=self.place.claimant.lease_seconds,
             )
-            documents.keep_chunks(connection, self.job, chunks)
-            documents.advance(connection, self.job, chunks=len(chunks))
+            documents.keep_chunks(connection, [(self.job, chunks)])
+            documents.advance(connection, [Growth(self.job, chunks=len(chunks))])
 
-    def finish(self, chunks: list[Chunk]) -> Following | None:
-        """Commit the last window, the end of the job, and what follows: embedding, or the end."""
-        total = self.state.next_ordinal
-        with self.place.database.commit("finish_chunk") as connection:
-            job_queue.finish(connection, self.job, done=total)
-            documents.keep_chunks(connection, self.job, chunks)
-            if total == 0:
-                self._end_without_text(connection)
-                return None
-            documents.advance(
-                connection, self.job, chunks=len(chunks), chunks_total=total, stage="embed"
+    @property
+    def total(self) -> int:
+        """How many passages were cut, with those of earlier attempts."""
+        return self.state.next_ordinal
+
+    def last_growth(self) -> Growth:
+        """What the last window adds. Where nothing is to be embedded, users see a warning."""
+        if self.total == 0:
+            return Growth(
+                self.job, chunks_total=0, notices=[Notice("NO_TEXT", WARNINGS["NO_TEXT"])]
             )
-            return self._follow(connection, list(chunk_ranges(total)))
-
-    def _end_without_text(self, connection: Sync) -> None:
-        """Nothing to embed: the document ends here, with a warning that users see."""
-        notice = Notice("NO_TEXT", WARNINGS["NO_TEXT"])
-        documents.advance(connection, self.job, chunks_total=0, notices=[notice])
-        documents.complete(connection, self.job)
-
-    def _follow(self, connection: Sync, parts: list[Part]) -> Following | None:
-        if len(parts) > 1:
-            job_queue.enqueue(connection, self.job, "embed", parts)
-            return None
-        job = job_queue.enqueue_taken(connection, self.job, "embed", parts[0], self.place.claimant)
-        return Following(job, chunks=self.handed_on) if job else None
+        return Growth(self.job, chunks=len(self.last), chunks_total=self.total, stage="embed")
 
 
-def run(place: Workplace, work: Work) -> Following | None:
-    """Cut all pages that no earlier attempt has cut; returns the embed job where there is one.
+def prepare(place: Workplace, work: Work) -> Cutting:
+    """Cut all pages that no earlier attempt has cut, and commit all but the last window.
 
     Raises:
         Stopped: the work was told to stop; what was committed stays.
+        LeaseLost: the job is no longer this worker's.
     """
     cutting = Cutting(place, work.job)
     pages = (
@@ -87,13 +78,35 @@ def run(place: Workplace, work: Work) -> Following | None:
         if work.pages is not None
         else documents.read_pages(place.database, work.job, after=cutting.state.page)
     )
-    last: list[Chunk] = []
     for window, is_last in with_last(windows(pages, cutting.state.skip)):
         work.go_on()
-        last = cutting.cut(window)
+        cutting.last = cutting.cut(window)
         if not is_last:
-            cutting.commit(last)
-    return cutting.finish(last)
+            cutting.commit(cutting.last)
+    return cutting
+
+
+def finish(place: Workplace, cuttings: Sequence[Cutting]) -> Ends:
+    """Commit last windows, the ends of the jobs, and what follows: embedding, or the end.
+
+    Raises:
+        LeaseLost: a document is no longer in work, or no job this worker's; nothing was committed.
+    """
+    with place.database.commit("finish_chunk") as connection:
+        held = job_queue.finish(connection, [(cutting.job, cutting.total) for cutting in cuttings])
+        ours = [cutting for cutting in cuttings if cutting.job.id in held]
+        documents.keep_chunks(connection, [(cutting.job, cutting.last) for cutting in ours])
+        documents.advance(connection, [cutting.last_growth() for cutting in ours])
+        documents.complete(connection, [cutting.job for cutting in ours if cutting.total == 0])
+        parts = [(cutting.job, list(chunk_ranges(cutting.total))) for cutting in ours]
+        for job, several in parts:
+            if len(several) > 1:
+                job_queue.enqueue(connection, job, "embed", several)
+        single = [(job, some[0]) for job, some in parts if len(some) == 1]
+        taken = job_queue.enqueue_taken(connection, single, "embed", place.claimant)
+    chunks = {cutting.job.document_id: cutting.handed_on for cutting in ours}
+    following = {key: Following(job, chunks=chunks[key]) for key, job in taken.items()}
+    return {cutting.job.id: following.get(cutting.job.document_id) for cutting in ours}
 
 
 def with_last(items: Iterator[list[Piece]]) -> Iterator[tuple[list[Piece], bool]]:

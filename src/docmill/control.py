@@ -28,7 +28,8 @@ class Control:
             await _find(connection, document_id)
             await revoke(connection, document_id)
             if await one(connection, STATEMENTS.cancel_document, which):
-                await connection.execute(events.STATEMENTS.announce_end, which)
+                ended = {"document_ids": [document_id]}
+                await connection.execute(events.STATEMENTS.announce_ends, ended)
 
     async def retry(self, document_id: UUID) -> None:
         """Let a failed or cancelled document go on where it stopped, with all its attempts anew.

@@ -4,6 +4,7 @@ The writers run in the caller's transaction, after its fence (`job_queue.checkpo
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -21,112 +22,142 @@ PAGES_READ_AT_ONCE = 100
 PARTS_READ_AT_ONCE = 4
 
 
-def advance(
-    connection: Sync,
-    job: Job,
-    *,
-    pages: int = 0,
-    pages_total: int | None = None,
-    chunks: int = 0,
-    chunks_total: int | None = None,
-    embedded: int = 0,
-    stage: str | None = None,
-    media_type: str | None = None,
-    notices: Sequence[Notice] = (),
-) -> Row:
-    """Let the document's counts grow with what this transaction keeps; returns the new counts.
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is to be embedded: a passage's text, by its job and ordinal."""
+
+    job: Job
+    ordinal: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """By how much a document's counts grow, and what else is known of it now.
+
+    `pages`, `chunks` and `embedded` are added; the totals, the stage and the media type take their
+    new values, and stay as they are where those are None.
+    """
+
+    job: Job
+    pages: int = 0
+    pages_total: int | None = None
+    chunks: int = 0
+    chunks_total: int | None = None
+    embedded: int = 0
+    stage: str | None = None
+    media_type: str | None = None
+    notices: Sequence[Notice] = ()
+
+
+def advance(connection: Sync, growths: Sequence[Growth]) -> None:
+    """Let documents' counts grow with what this transaction keeps; each document once.
 
     Raises:
-        LeaseLost: the document was cancelled, failed or deleted meanwhile.
+        LeaseLost: one of them was cancelled, failed or deleted meanwhile.
     """
-    row = connection.execute(
-        STATEMENTS.advance_document,
+    if not growths:
+        return
+    grown = connection.execute(
+        STATEMENTS.advance_documents,
         {
-            **_generation(job),
-            "pages": pages,
-            "pages_total": pages_total,
-            "chunks": chunks,
-            "chunks_total": chunks_total,
-            "embedded": embedded,
-            "stage": stage,
-            "media_type": media_type,
-            "warnings": Jsonb([notice.as_json() for notice in notices]),
+            "document_ids": [growth.job.document_id for growth in growths],
+            "generations": [growth.job.generation for growth in growths],
+            "pages": [growth.pages for growth in growths],
+            "pages_totals": [growth.pages_total for growth in growths],
+            "chunks": [growth.chunks for growth in growths],
+            "chunks_totals": [growth.chunks_total for growth in growths],
+            "embedded": [growth.embedded for growth in growths],
+            "stages": [growth.stage for growth in growths],
+            "media_types": [growth.media_type for growth in growths],
+            "warnings": [
+                Jsonb([notice.as_json() for notice in growth.notices]) for growth in growths
+            ],
         },
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if len(grown) < len(growths):
         raise LeaseLost
-    return row
 
 
-def complete(connection: Sync, job: Job) -> None:
-    """End the document: this generation serves from now on, earlier ones go, and webhooks are told.
+def complete(connection: Sync, jobs: Sequence[Job]) -> None:
+    """End documents: what was made now serves, earlier generations go, and webhooks are told.
 
     Raises:
-        LeaseLost: the document was cancelled, failed or deleted meanwhile.
+        LeaseLost: one of them was cancelled, failed or deleted meanwhile.
     """
-    row = connection.execute(STATEMENTS.complete_document, _generation(job)).fetchone()
-    if row is None:
+    if not jobs:
+        return
+    rows = connection.execute(
+        STATEMENTS.complete_documents,
+        {
+            "document_ids": [job.document_id for job in jobs],
+            "generations": [job.generation for job in jobs],
+        },
+    ).fetchall()
+    if len(rows) < len(jobs):
         raise LeaseLost
-    events.announce_end(connection, job.document_id)
-    if row["former"]:
-        which = {"file_id": row["former"]}
+    events.announce_ends(connection, [job.document_id for job in jobs])
+    for former in sorted({row["former"] for row in rows if row["former"]}):
+        which = {"file_id": former}
         connection.execute(STATEMENTS.lock_file, which)
         connection.execute(STATEMENTS.free_file, which)
-    if job.generation > 1:
-        connection.execute(STATEMENTS.drop_other_pages, _generation(job))
-        connection.execute(STATEMENTS.drop_other_chunks, _generation(job))
+    for job in jobs:
+        if job.generation > 1:
+            connection.execute(STATEMENTS.drop_other_pages, _generation(job))
+            connection.execute(STATEMENTS.drop_other_chunks, _generation(job))
 
 
-def keep_pages(connection: Sync, job: Job, pages: Sequence[Page]) -> None:
-    """Keep what parsing found."""
-    connection.execute(
-        STATEMENTS.keep_pages,
-        {
-            **_owned(job),
-            "numbers": [page.number for page in pages],
-            "texts": [page.text for page in pages],
-        },
-    )
+def keep_pages(connection: Sync, found: Sequence[tuple[Job, Sequence[Page]]]) -> None:
+    """Keep what parsing found in each document."""
+    rows = [(job, page) for job, pages in found for page in pages]
+    if rows:
+        connection.execute(
+            STATEMENTS.keep_pages,
+            {
+                **_owned([job for job, _ in rows]),
+                "numbers": [page.number for _, page in rows],
+                "texts": [page.text for _, page in rows],
+            },
+        )
 
 
-def keep_chunks(connection: Sync, job: Job, chunks: Sequence[Chunk]) -> None:
+def keep_chunks(connection: Sync, cut: Sequence[tuple[Job, Sequence[Chunk]]]) -> None:
     """Keep passages, with the words that full-text search finds them by."""
-    connection.execute(
-        STATEMENTS.keep_chunks,
-        {
-            **_owned(job),
-            "ordinals": [chunk.ordinal for chunk in chunks],
-            "texts": [chunk.text for chunk in chunks],
-            "page_firsts": [chunk.page_first for chunk in chunks],
-            "page_lasts": [chunk.page_last for chunk in chunks],
-            "char_starts": [chunk.char_start for chunk in chunks],
-            "char_ends": [chunk.char_end for chunk in chunks],
-            "headings": [Jsonb(list(chunk.headings)) for chunk in chunks],
-            "words": [tsvector(chunk.text) for chunk in chunks],
-        },
-    )
+    rows = [(job, chunk) for job, chunks in cut for chunk in chunks]
+    if rows:
+        connection.execute(
+            STATEMENTS.keep_chunks,
+            {
+                **_owned([job for job, _ in rows]),
+                "ordinals": [chunk.ordinal for _, chunk in rows],
+                "texts": [chunk.text for _, chunk in rows],
+                "page_firsts": [chunk.page_first for _, chunk in rows],
+                "page_lasts": [chunk.page_last for _, chunk in rows],
+                "char_starts": [chunk.char_start for _, chunk in rows],
+                "char_ends": [chunk.char_end for _, chunk in rows],
+                "headings": [Jsonb(list(chunk.headings)) for _, chunk in rows],
+                "words": [tsvector(chunk.text) for _, chunk in rows],
+            },
+        )
 
 
 def keep_embeddings(
-    connection: Sync,
-    job: Job,
-    model_id: int,
-    ordinals: Sequence[int],
-    vectors: NDArray[np.float32],
+    connection: Sync, model_id: int, passages: Sequence[Passage], vectors: NDArray[np.float32]
 ) -> None:
-    """Keep the vectors of these passages. A zero vector points nowhere and is not kept."""
-    pointing = [
-        (ordinal, vector) for ordinal, vector in zip(ordinals, vectors, strict=True) if vector.any()
+    """Keep the vectors of passages, a row each. A zero vector points nowhere and is not kept."""
+    rows = [
+        (passage, vector) for passage, vector in zip(passages, vectors, strict=True) if vector.any()
     ]
-    connection.execute(
-        STATEMENTS.keep_embeddings,
-        {
-            **_owned(job),
-            "model_id": model_id,
-            "ordinals": [ordinal for ordinal, _ in pointing],
-            "vectors": [vector_literal(vector) for _, vector in pointing],
-        },
-    )
+    if rows:
+        connection.execute(
+            STATEMENTS.keep_embeddings,
+            {
+                **_owned([passage.job for passage, _ in rows]),
+                "model_id": model_id,
+                "ordinals": [passage.ordinal for passage, _ in rows],
+                "vectors": [vector_literal(vector) for _, vector in rows],
+            },
+        )
 
 
 def vector_literal(vector: NDArray[np.float32]) -> str:
@@ -148,13 +179,13 @@ def read_pages(database: WorkerDatabase, job: Job, *, after: int) -> Iterator[Pa
         after = rows[-1]["number"]
 
 
-def read_chunks(database: WorkerDatabase, job: Job, first: int, last: int) -> list[tuple[int, str]]:
-    """Ordinal and text of the document's chunks from `first` to `last`, both included."""
+def read_chunks(database: WorkerDatabase, job: Job, first: int, last: int) -> list[Passage]:
+    """The document's chunks from `first` to `last`, both included."""
     with database.reading() as connection:
         rows = connection.execute(
             STATEMENTS.read_chunks, {**_generation(job), "first": first, "last": last}
         ).fetchall()
-    return [(row["ordinal"], row["text"]) for row in rows]
+    return [Passage(job, row["ordinal"], row["text"]) for row in rows]
 
 
 def read_file(database: WorkerDatabase, file_id: UUID) -> Iterator[bytes]:
@@ -173,6 +204,17 @@ def read_file(database: WorkerDatabase, file_id: UUID) -> Iterator[bytes]:
         position = rows[-1]["position"] + len(rows[-1]["data"])
 
 
+def read_small_files(
+    database: WorkerDatabase, file_ids: Sequence[UUID]
+) -> Iterator[tuple[UUID, bytes]]:
+    """Ids and bytes of files of one part or a few, part by part in order."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            STATEMENTS.read_small_files, {"file_ids": list(file_ids)}, binary=True
+        ).fetchall()
+    yield from ((row["file_id"], row["data"]) for row in rows)
+
+
 def find_model(database: WorkerDatabase, name: str) -> Row | None:
     """The row of an embedding model; None where `docmill migrate` never heard of it."""
     with database.reading() as connection:
@@ -183,5 +225,10 @@ def _generation(job: Job) -> dict[str, object]:
     return {"document_id": job.document_id, "generation": job.generation}
 
 
-def _owned(job: Job) -> dict[str, object]:
-    return {"owner_id": job.owner_id, **_generation(job)}
+def _owned(jobs: Sequence[Job]) -> dict[str, object]:
+    """Whose rows they are, a job for each row."""
+    return {
+        "owner_ids": [job.owner_id for job in jobs],
+        "document_ids": [job.document_id for job in jobs],
+        "generations": [job.generation for job in jobs],
+    }

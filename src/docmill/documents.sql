@@ -1,41 +1,61 @@
 -- What the stages keep, and what they read back. Every write here stands in a transaction that
--- `checkpoint_job` or `finish_job` fenced first.
+-- `checkpoint_job` or `finish_jobs` fenced first. They take the rows
+-- of several documents at once: small ones are kept in groups.
 
--- advance_document --
--- The document's counts grow in the commit that holds what they count, and its version with them.
+-- advance_documents --
+-- The documents' counts grow in the commit that holds what they count, and their versions with them.
 -- Warnings are kept once each, fifty at most, and that nothing was found goes before all others.
--- No row: the document was cancelled, failed or deleted meanwhile.
-update documents
-set pages_done = pages_done + %(pages)s,
-    pages_total = coalesce(%(pages_total)s, pages_total),
-    chunks_done = chunks_done + %(chunks)s,
-    chunks_total = coalesce(%(chunks_total)s, chunks_total),
-    embedded_done = embedded_done + %(embedded)s,
-    stage = coalesce(%(stage)s, stage),
-    media_type = coalesce(%(media_type)s, media_type),
-    warnings = case when %(warnings)s = '[]' then warnings else (
+-- What does not come back was cancelled, failed or deleted meanwhile. Each is named once.
+with growing as materialized (
+  select g.*
+  from (
+    select * from unnest(
+      %(document_ids)s::uuid[], %(generations)s::int[], %(pages)s::int[], %(pages_totals)s::int[],
+      %(chunks)s::int[], %(chunks_totals)s::int[], %(embedded)s::int[], %(stages)s::text[],
+      %(media_types)s::text[], %(warnings)s::jsonb[])
+      as given (document_id, generation, pages, pages_total, chunks, chunks_total, embedded, stage,
+                media_type, warnings)
+    order by document_id) g
+  cross join lateral (
+    select from documents
+    where id = g.document_id and generation = g.generation and status = 'processing'
+    limit 1 for no key update) d
+)
+update documents d
+set pages_done = d.pages_done + g.pages,
+    pages_total = coalesce(g.pages_total, d.pages_total),
+    chunks_done = d.chunks_done + g.chunks,
+    chunks_total = coalesce(g.chunks_total, d.chunks_total),
+    embedded_done = d.embedded_done + g.embedded,
+    stage = coalesce(g.stage, d.stage),
+    media_type = coalesce(g.media_type, d.media_type),
+    warnings = case when g.warnings = '[]' then d.warnings else (
       select jsonb_agg(kept.warning order by kept.first, kept.place) from (
         select warning, warning ->> 'code' <> 'NO_TEXT' as first, min(place) as place
-        from jsonb_array_elements(warnings || %(warnings)s) with ordinality as w (warning, place)
+        from jsonb_array_elements(d.warnings || g.warnings) with ordinality as w (warning, place)
         group by warning order by first, place limit 50) as kept) end,
-    version = version + 1, changed_at = now()
-where id = %(document_id)s and generation = %(generation)s and status = 'processing'
-returning pages_done, pages_total, chunks_done, chunks_total;
+    version = d.version + 1, changed_at = now()
+from growing g where d.id = g.document_id
+returning d.id;
 
--- complete_document --
--- The new generation begins to serve in the very commit that completes it. Returns the bytes that
--- served until now.
-with before as (
-  select id, served_file_id from documents
-  where id = %(document_id)s and generation = %(generation)s and status = 'processing'
-  for no key update
+-- complete_documents --
+-- The new generations begin to serve in the very commit that completes them. Returns the bytes that
+-- served until now, where those were others.
+with before as materialized (
+  select c.document_id, d.served_file_id
+  from (select * from unnest(%(document_ids)s::uuid[], %(generations)s::int[])
+          as given (document_id, generation) order by document_id) c
+  cross join lateral (
+    select served_file_id from documents
+    where id = c.document_id and generation = c.generation and status = 'processing'
+    limit 1 for no key update) d
 )
 update documents d
 set status = 'completed', stage = null, error = null, serving = d.generation,
     served_file_id = d.file_id, served_filename = d.filename, served_media_type = d.media_type,
     completed_at = clock_timestamp(), version = d.version + 1, changed_at = now()
-from before where d.id = before.id
-returning case when before.served_file_id <> d.file_id then before.served_file_id end as former;
+from before where d.id = before.document_id
+returning d.id, case when before.served_file_id <> d.file_id then before.served_file_id end as former;
 
 -- lock_file --
 -- Before `free_file`, so that it sees the document of whoever took these bytes at this very moment.
@@ -58,24 +78,28 @@ delete from chunks where document_id = %(document_id)s and generation <> %(gener
 
 -- keep_pages --
 insert into pages (owner_id, document_id, generation, number, text)
-select %(owner_id)s, %(document_id)s, %(generation)s, p.number, p.text
-from unnest(%(numbers)s::int[], %(texts)s::text[]) as p (number, text);
+select * from unnest(%(owner_ids)s::uuid[], %(document_ids)s::uuid[], %(generations)s::int[],
+                     %(numbers)s::int[], %(texts)s::text[]);
 
 -- keep_chunks --
 insert into chunks (owner_id, document_id, generation, ordinal, text, page_first, page_last,
                     char_start, char_end, headings, words)
-select %(owner_id)s, %(document_id)s, %(generation)s, c.ordinal, c.text, c.page_first, c.page_last,
+select c.owner_id, c.document_id, c.generation, c.ordinal, c.text, c.page_first, c.page_last,
        c.char_start, c.char_end,
        array(select jsonb_array_elements_text(c.headings)), c.words::tsvector
-from unnest(%(ordinals)s::int[], %(texts)s::text[], %(page_firsts)s::int[], %(page_lasts)s::int[],
+from unnest(%(owner_ids)s::uuid[], %(document_ids)s::uuid[], %(generations)s::int[],
+            %(ordinals)s::int[], %(texts)s::text[], %(page_firsts)s::int[], %(page_lasts)s::int[],
             %(char_starts)s::bigint[], %(char_ends)s::bigint[], %(headings)s::jsonb[],
             %(words)s::text[])
-  as c (ordinal, text, page_first, page_last, char_start, char_end, headings, words);
+  as c (owner_id, document_id, generation, ordinal, text, page_first, page_last, char_start,
+        char_end, headings, words);
 
 -- keep_embeddings --
 insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
-select %(owner_id)s, %(document_id)s, %(generation)s, e.ordinal, %(model_id)s, e.vector::vector
-from unnest(%(ordinals)s::int[], %(vectors)s::text[]) as e (ordinal, vector);
+select e.owner_id, e.document_id, e.generation, e.ordinal, %(model_id)s, e.vector::vector
+from unnest(%(owner_ids)s::uuid[], %(document_ids)s::uuid[], %(generations)s::int[],
+            %(ordinals)s::int[], %(vectors)s::text[])
+  as e (owner_id, document_id, generation, ordinal, vector);
 
 -- read_pages --
 -- A slice by number: a document of thousands of pages is never read at once.
@@ -94,6 +118,12 @@ order by ordinal;
 select position, data from file_parts
 where file_id = %(file_id)s and position >= %(position)s
 order by position limit %(limit)s;
+
+-- read_small_files --
+-- The files of a group, each of a part or a few.
+select file_id, data from file_parts
+where file_id = any(%(file_ids)s::uuid[])
+order by file_id, position;
 
 -- find_model --
 select id, dimensions from embedding_models where name = %(name)s;

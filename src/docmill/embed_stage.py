@@ -1,63 +1,115 @@
-"""The embed stage: turn passages into vectors, a batch and a commit at a time."""
+"""The embed stage: turn passages into vectors, a batch and a commit at a time.
+
+The last batch is embedded and committed by `finish`, with the end of the job. Several jobs share
+that, and with it the calls of an embedding service.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docmill import documents, embedding_service, job_queue
+from docmill.documents import Growth, Passage
 from docmill.model import Job
-from docmill.workplace import Work, Workplace
+from docmill.workplace import Ends, Work, Workplace
 
 CHUNKS_PER_COMMIT = 128
 
 
-def run(place: Workplace, work: Work) -> None:
-    """Embed the job's range of passages; the last range completes the document.
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The last batch of a job, and how many of its passages are embedded with it."""
+
+    job: Job
+    passages: list[Passage]
+    done: int
+
+
+def prepare(place: Workplace, work: Work) -> Rest:
+    """Embed and commit all of the job's range but its last batch.
 
     Raises:
         Failure: the embedder can't be reached, refuses, or answers nonsense.
         Stopped: the work was told to stop; what was committed stays.
+        LeaseLost: the job is no longer this worker's.
     """
-    texts = _texts(place, work)
-    batches = [texts[at : at + CHUNKS_PER_COMMIT] for at in range(0, len(texts), CHUNKS_PER_COMMIT)]
+    passages = _passages(place, work)
     done = work.job.done
-    for batch in batches[:-1]:
+    while len(passages) > CHUNKS_PER_COMMIT:
+        batch, passages = passages[:CHUNKS_PER_COMMIT], passages[CHUNKS_PER_COMMIT:]
         done += len(batch)
-        _embed(place, work, batch, done, is_last=False)
-    last = batches[-1] if batches else []
-    _embed(place, work, last, done + len(last), is_last=True)
-
-
-def _embed(
-    place: Workplace, work: Work, batch: list[tuple[int, str]], done: int, *, is_last: bool
-) -> None:
-    """Embed one batch and commit it, with the end of the job where it is the last one."""
+        _keep_batch(place, work, batch, done)
     work.go_on()
-    job = work.job
-    vectors = _vectors(place, job, [text for _, text in batch])
-    ordinals = [ordinal for ordinal, _ in batch]
-    with place.database.commit("finish_embed" if is_last else "keep_embeddings") as connection:
-        if is_last:
-            job_queue.finish(connection, job, done=done)
-        else:
-            job_queue.checkpoint(
-                connection, job, done=done, lease_seconds=place.claimant.lease_seconds
-            )
-        documents.keep_embeddings(connection, job, place.model_id, ordinals, vectors)
-        documents.advance(connection, job, embedded=len(batch))
-        if is_last and job_queue.unfinished_parts(connection, job, "embed") == 0:
-            documents.complete(connection, job)
+    return Rest(work.job, passages, done + len(passages))
 
 
-def _vectors(place: Workplace, job: Job, texts: list[str]) -> NDArray[np.float32]:
+def finish(place: Workplace, rests: Sequence[Rest]) -> Ends:
+    """Embed last batches and commit them with the ends of the jobs, and of documents.
+
+    Raises:
+        Failure: as above.
+        LeaseLost: a document is no longer in work, or no job this worker's; nothing was committed.
+    """
+    # An owner's passages stand together: what a service was paid for is kept by owner.
+    rests = sorted(rests, key=lambda rest: rest.job.owner_id)
+    passages = [passage for rest in rests for passage in rest.passages]
+    vectors = _vectors(place, passages)
+    with place.database.commit("finish_embed") as connection:
+        held = job_queue.finish(connection, [(rest.job, rest.done) for rest in rests])
+        ours = [rest for rest in rests if rest.job.id in held]
+        kept = np.array([passage.job.id in held for passage in passages], bool)
+        documents.keep_embeddings(
+            connection,
+            place.model_id,
+            [passage for passage in passages if passage.job.id in held],
+            vectors[kept],
+        )
+        documents.advance(
+            connection, [Growth(rest.job, embedded=len(rest.passages)) for rest in ours]
+        )
+        unfinished = job_queue.unfinished_parts(connection, [rest.job for rest in ours], "embed")
+        whole = [rest.job for rest in ours if rest.job.document_id not in unfinished]
+        documents.complete(connection, whole)
+    return dict.fromkeys((rest.job.id for rest in ours), None)
+
+
+def _keep_batch(place: Workplace, work: Work, batch: list[Passage], done: int) -> None:
+    """Embed a batch that is not the last, and commit it."""
+    work.go_on()
+    vectors = _vectors(place, batch)
+    with place.database.commit("keep_embeddings") as connection:
+        job_queue.checkpoint(
+            connection, work.job, done=done, lease_seconds=place.claimant.lease_seconds
+        )
+        documents.keep_embeddings(connection, place.model_id, batch, vectors)
+        documents.advance(connection, [Growth(work.job, embedded=len(batch))])
+
+
+def _vectors(place: Workplace, passages: Sequence[Passage]) -> NDArray[np.float32]:
+    """A row for each passage."""
     if place.embedder.batch is None:
-        return place.embedder.embed(texts)
-    return embedding_service.embed(place.database, place.embedder, place.model_id, job, texts)
+        return place.embedder.embed([passage.text for passage in passages])
+    by_owner = [
+        embedding_service.embed(
+            place.database, place.embedder, place.model_id, owner, [one.text for one in some]
+        )
+        for owner, some in groupby(passages, key=lambda passage: passage.job.owner_id)
+    ]
+    empty = np.empty((0, place.embedder.dimensions), np.float32)
+    return np.concatenate([empty, *by_owner])
 
 
-def _texts(place: Workplace, work: Work) -> list[tuple[int, str]]:
-    """Ordinal and text of what no earlier attempt has embedded."""
+def _passages(place: Workplace, work: Work) -> list[Passage]:
+    """What no earlier attempt has embedded."""
     span = work.job.span or {"first": 0, "last": -1}
     first = span["first"] + work.job.done
     if work.chunks is not None:
-        return [(chunk.ordinal, chunk.text) for chunk in work.chunks if chunk.ordinal >= first]
+        return [
+            Passage(work.job, chunk.ordinal, chunk.text)
+            for chunk in work.chunks
+            if chunk.ordinal >= first
+        ]
     return documents.read_chunks(place.database, work.job, first, span["last"])

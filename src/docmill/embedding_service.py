@@ -8,6 +8,7 @@ of their own, so that a crash before the stage's commit does not ask (and pay) a
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +20,25 @@ from docmill.database import Statements, Sync, WorkerDatabase
 from docmill.documents import vector_literal
 from docmill.embed import Embedder
 from docmill.errors import Failure
-from docmill.model import Job
 from docmill.retry import RetryPolicy
 
 STATEMENTS = Statements("embedding_service")
 
 
 def embed(
-    database: WorkerDatabase, embedder: Embedder, model_id: int, job: Job, texts: Sequence[str]
+    database: WorkerDatabase,
+    embedder: Embedder,
+    model_id: int,
+    owner_id: UUID,
+    texts: Sequence[str],
 ) -> NDArray[np.float32]:
-    """The texts' vectors: those that were paid for already, and the rest from the service.
+    """The texts' vectors: those that this owner was given before, and the rest from the service.
 
     Raises:
         Failure: the service is paused, can't be reached, refuses, or answers nonsense.
     """
     hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
-    known = _find_paid(database, job, model_id, hashes)
+    known = _find_paid(database, owner_id, model_id, hashes)
     missing = {
         digest: text for digest, text in zip(hashes, texts, strict=True) if digest not in known
     }
@@ -45,7 +49,7 @@ def embed(
             vectors = embedder.embed([missing[digest] for digest in some])
         took = {"seconds": time.monotonic() - began, "texts": len(some)}
         with database.commit("keep_paid") as connection:
-            _keep_paid(connection, job, model_id, some, vectors)
+            _keep_paid(connection, owner_id, model_id, some, vectors)
             connection.execute(STATEMENTS.count_call, took)
             connection.execute(STATEMENTS.heal, {"name": embedder.name})
         known |= dict(zip(some, vectors, strict=True))
@@ -76,19 +80,19 @@ def _refuse_while_paused(database: WorkerDatabase, name: str) -> None:
 
 
 def _find_paid(
-    database: WorkerDatabase, job: Job, model_id: int, hashes: list[bytes]
+    database: WorkerDatabase, owner_id: UUID, model_id: int, hashes: list[bytes]
 ) -> dict[bytes, NDArray[np.float32]]:
     with database.reading() as connection:
         rows = connection.execute(
             STATEMENTS.find_paid,
-            {"owner_id": job.owner_id, "model_id": model_id, "hashes": hashes},
+            {"owner_id": owner_id, "model_id": model_id, "hashes": hashes},
         ).fetchall()
     return {bytes(row["text_sha256"]): _vector(row["vector"]) for row in rows}
 
 
 def _keep_paid(
     connection: Sync,
-    job: Job,
+    owner_id: UUID,
     model_id: int,
     hashes: Sequence[bytes],
     vectors: NDArray[np.float32],
@@ -98,7 +102,7 @@ def _keep_paid(
     connection.execute(
         STATEMENTS.keep_paid,
         {
-            "owner_id": job.owner_id,
+            "owner_id": owner_id,
             "model_id": model_id,
             "hashes": [digest for digest, _ in answers],
             "vectors": [vector_literal(vector) for _, vector in answers],

@@ -1,5 +1,6 @@
 """What webhooks are told of documents. Written in the commit that ends a document, sent later."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -15,6 +16,6 @@ USUAL_EVENTS: tuple[Event, ...] = ("document.completed", "document.failed")
 TEST = "webhook.test"
 
 
-def announce_end(connection: Sync, document_id: UUID) -> None:
-    """Note down for each webhook that wants to know how this transaction has ended the document."""
-    connection.execute(STATEMENTS.announce_end, {"document_id": document_id})
+def announce_ends(connection: Sync, document_ids: Sequence[UUID]) -> None:
+    """Note down for each webhook that wants to know how this transaction has ended documents."""
+    connection.execute(STATEMENTS.announce_ends, {"document_ids": list(document_ids)})

@@ -1,8 +1,8 @@
 -- What is told of a document's end, written in the very commit that ends it.
 
--- announce_end --
+-- announce_ends --
 -- One row for each webhook that wants to know, with the body as it will be sent. Goes right behind the
--- statement that ends the document, which holds its row: the version is that of this end. A webhook
+-- statement that ends the documents, which holds their rows: the version is that of this end. A webhook
 -- that is being deleted is waited for, and has no row then; otherwise its key would be missed.
 insert into webhook_deliveries (owner_id, webhook_id, document_id, version, event, body)
 select d.owner_id, w.id, d.id, d.version, e.type, row_to_json(e)::text
@@ -21,8 +21,8 @@ cross join lateral (
   select 'document.' || d.status as type,
          to_char(d.changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as timestamp,
          data) as e
-where d.id = %(document_id)s and d.status in ('completed', 'failed', 'cancelled')
+where d.id = any(%(document_ids)s::uuid[]) and d.status in ('completed', 'failed', 'cancelled')
   and w.disabled_at is null and e.type = any (w.events)
-order by w.id
+order by w.id, d.id
 for key share of w
 on conflict (webhook_id, document_id, version) do nothing;

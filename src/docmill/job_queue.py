@@ -2,10 +2,12 @@
 
 The statements and their reasons are in `job_queue.sql`. Functions that take a connection run in
 the caller's transaction, because the point of this queue is that a stage's output, its end and the
-next job are one commit. `checkpoint` and `finish` are fences and go first in it: they raise
-`LeaseLost` where the claim no longer holds, and the caller's transaction is rolled back.
+next job are one commit. `checkpoint` and `finish` are fences and go first in it. Where the claim
+no longer holds, they raise `LeaseLost`, and the caller's transaction is rolled back; `finish`,
+which ends several jobs at once, leaves lost ones out as long as one is held.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,8 @@ LINES = {
     "priorities": [priority for _, priority in _LINES],
 }
 NOBODY = UUID(int=0)
+# A file of at most so many bytes is small: it may share its commits with others.
+SMALL_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,18 @@ class Claimant:
 
 
 def claim(
-    connection: Sync, claimant: Claimant, slots: int, service: str = "", after: UUID = NOBODY
+    connection: Sync,
+    claimant: Claimant,
+    slots: int,
+    service: str = "",
+    after: UUID = NOBODY,
+    *,
+    group: int = 1,
 ) -> list[Job]:
-    """Take up to `slots` due jobs; often none, and no embedding while that service is paused.
+    """Take due jobs for up to `slots` slots; often none.
+
+    A job fills a slot, or `group` of them do where they are small (`Job.small`). None embeds while
+    that service is paused.
 
     Owners with equally much in work come in the order of their ids, from the one behind `after`;
     the last job is of the one who came last. In a transaction of its own, where a stage is limited:
@@ -72,6 +85,8 @@ def claim(
         STATEMENTS.claim_jobs,
         {
             "slots": slots,
+            "group": group,
+            "small_bytes": SMALL_BYTES,
             "lease": claimant.lease_seconds,
             "worker": claimant.worker,
             "service": service,
@@ -124,15 +139,27 @@ def checkpoint(
         raise LeaseLost
 
 
-def finish(connection: Sync, job: Job, *, done: int) -> None:
-    """Fence the last commit of a job, which ends it and its attempt as succeeded.
+def finish(connection: Sync, ended: Sequence[tuple[Job, int]]) -> set[int]:
+    """Fence the last commit of jobs: end them and their attempts as succeeded, each with its units.
+
+    Returns:
+        The ids of those that were still held. Of the others nothing may be written.
 
     Raises:
-        LeaseLost: the claim no longer holds.
+        LeaseLost: none was.
     """
-    row = connection.execute(STATEMENTS.finish_job, {**_claim(job), "done": done}).fetchone()
-    if row is None:
+    rows = connection.execute(
+        STATEMENTS.finish_jobs,
+        {
+            "ids": [job.id for job, _ in ended],
+            "tokens": [job.token for job, _ in ended],
+            "attempts": [job.attempt for job, _ in ended],
+            "done": [done for _, done in ended],
+        },
+    ).fetchall()
+    if not rows:
         raise LeaseLost
+    return {row["id"] for row in rows}
 
 
 def enqueue(connection: Sync, job: Job, stage: str, parts: Sequence[Part]) -> None:
@@ -148,43 +175,56 @@ def enqueue(connection: Sync, job: Job, stage: str, parts: Sequence[Part]) -> No
 
 
 def enqueue_taken(
-    connection: Sync, job: Job, stage: str, part: Part, claimant: Claimant
-) -> Job | None:
-    """Add the one job that follows, claimed by the same worker.
+    connection: Sync, parts: Sequence[tuple[Job, Part]], stage: str, claimant: Claimant
+) -> dict[UUID, Job]:
+    """Add the one job that follows in each document, claimed by the same worker.
 
-    None where it exists already, or waits like any other because its stage is limited.
+    Returns:
+        Those jobs by document, without what exists already, or waits like any other because its
+        stage is limited.
     """
-    row = connection.execute(
-        STATEMENTS.enqueue_taken_job,
+    if not parts:
+        return {}
+    before = {job.document_id: job for job, _ in parts}
+    rows = connection.execute(
+        STATEMENTS.enqueue_taken_jobs,
         {
-            **_following(job, stage),
-            "span": _json(part.span),
-            "total": part.total,
+            "stage": stage,
             "lease": claimant.lease_seconds,
             "worker": claimant.worker,
+            "jobs": Jsonb([_following(job, stage) | part.as_json() for job, part in parts], _text),
         },
-    ).fetchone()
-    if row is None:
-        return None
-    if row["status"] == "queued":
+    ).fetchall()
+    taken = [row for row in rows if row["status"] == "running"]
+    if len(taken) < len(rows):
         connection.execute(STATEMENTS.wake_workers)
-        return None
+    return {row["document_id"]: _follower(row, before[row["document_id"]]) for row in taken}
+
+
+def _follower(row: Row, before: Job) -> Job:
     known = {
-        "filename": job.filename,
-        "file_id": job.file_id,
-        "file_size": job.file_size,
-        "traceparent": job.traceparent,
+        "filename": before.filename,
+        "file_id": before.file_id,
+        "file_size": before.file_size,
+        "traceparent": before.traceparent,
     }
-    return _job({**row, **known, "seconds_waited": 0.0})
+    return _job({**row, **known, "seconds_waited": 0.0, "small": before.small})
 
 
-def unfinished_parts(connection: Sync, job: Job, stage: str) -> int:
-    """How many of a stage's jobs have not succeeded. Lock the document's row before asking."""
-    row = connection.execute(
-        STATEMENTS.count_unfinished_parts,
-        {"document_id": job.document_id, "generation": job.generation, "stage": stage},
-    ).fetchone()
-    return int(row["unfinished"]) if row else 0
+def unfinished_parts(connection: Sync, jobs: Sequence[Job], stage: str) -> set[UUID]:
+    """Of these jobs' documents, those where some job of a stage has not succeeded.
+
+    Lock the documents' rows before asking.
+    """
+    rows = connection.execute(
+        STATEMENTS.list_unfinished,
+        {
+            "document_ids": [job.document_id for job in jobs],
+            "generations": [job.generation for job in jobs],
+            "stage": stage,
+        },
+    ).fetchall()
+    return {row["document_id"] for row in rows}
 
 
 def fail(connection: Sync, job: Job, failure: Failure, policy: RetryPolicy) -> str | None:
@@ -240,7 +280,7 @@ def fail_for_good(connection: Sync, job: Job, failure: Failure, *, expired: bool
         {"document_id": job.document_id, "generation": job.generation, "error": Jsonb(error)},
     ).fetchone()
     if ended is not None:
-        events.announce_end(connection, job.document_id)
+        events.announce_ends(connection, [job.document_id])
     return True
 
 
@@ -352,6 +392,11 @@ def _following(job: Job, stage: str) -> dict[str, Any]:
     }
 
 
+def _text(value: Any) -> str:
+    """JSON of what has ids in it."""
+    return json.dumps(value, default=str)
+
+
 def _json(value: dict[str, Any] | None) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
@@ -378,4 +423,5 @@ def _job(row: Row) -> Job:
         file_size=row["file_size"],
         seconds_waited=row["seconds_waited"],
         traceparent=row["traceparent"],
+        small=row["small"],
     )

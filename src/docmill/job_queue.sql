@@ -14,6 +14,9 @@ where exists (select from stage_limits where max_running is not null);
 -- time, so retries go behind fresh work. The candidates are more than the slots, because other workers
 -- lock some of them at the same moment.
 --
+-- Small files that nobody has tried yet go in groups: `%(group)s` of them fill one slot. What was
+-- tried is tried again alone, so that a file that kills its worker takes no others with it.
+--
 -- How much of the queue is read does not depend on how long it is. It is walked from line to line (the
 -- jobs of one owner, stage and priority, in an index by time) until enough owners have one whose first
 -- job is due, and of those lines only due jobs are read. Nor does it depend on the planner knowing how
@@ -61,36 +64,46 @@ with recursive open as materialized (
 ), in_work as materialized (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
 ), candidates as materialized (
-  select c.id, c.status, c.priority, c.run_at, l.stage, o.room, l.place,
+  select c.id, c.status, c.priority, c.run_at, c.small, l.stage, o.room, l.place,
          coalesce((select jobs from in_work where owner_id = l.owner_id), 0) + row_number() over (
            partition by l.owner_id order by c.priority, c.run_at, c.id) as turn
   from lines l
   join open o on o.stage = l.stage
   cross join lateral (
-    select id, status, priority, run_at from processing_jobs
-    where status = 'queued' and owner_id = l.owner_id
-      and stage = l.stage and priority = l.priority and run_at <= now()
-    order by run_at, id
-    limit %(slots)s + 30 / (select count(distinct owner_id) from lines)) c
+    select j.id, j.status, j.priority, j.run_at,
+           j.stage = 'parse' and j.attempt = 0 and j.span is null and exists (
+             select from documents d
+             cross join lateral (select size from files where id = d.file_id limit 1) f
+             where d.id = j.document_id and f.size <= %(small_bytes)s) as small
+    from processing_jobs j
+    where j.status = 'queued' and j.owner_id = l.owner_id
+      and j.stage = l.stage and j.priority = l.priority and j.run_at <= now()
+    order by j.run_at, j.id
+    limit %(slots)s::int
+      + (%(slots)s::int * %(group)s::int + 30) / (select count(distinct owner_id) from lines)) c
 ), in_turn as materialized (
-  select id, status, room, turn, place,
+  select id, status, room, turn, place, small,
          row_number() over (partition by stage order by turn, place) as nth_of_stage
   from candidates
+), fitting as materialized (
+  select id, status, turn, place, small,
+         sum(case when small then 1 else %(group)s::int end) over (order by turn, place, id) as filled
+  from in_turn where room is null or nth_of_stage <= room
 ), due as (
-  select j.id, c.place
-  from (select * from in_turn where room is null or nth_of_stage <= room order by turn, place) c
+  select j.id, c.place, c.small
+  from (select * from fitting order by turn, place, id) c
   cross join lateral (
     select id from processing_jobs
     where id = c.id and status = c.status and run_at <= now()
     for no key update skip locked) j
-  limit %(slots)s
+  limit (select count(*) from fitting where filled <= %(slots)s::int * %(group)s::int)
 ), taken as (
   update processing_jobs j
   set status = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),
       lease_until = now() + make_interval(secs => %(lease)s), worker = %(worker)s,
       started_at = coalesce(j.started_at, now())
   from due where j.id = due.id
-  returning j.*, due.place
+  returning j.*, due.place, due.small
 ), noted as (
   insert into job_attempts (owner_id, job_id, attempt, worker)
   select owner_id, id, attempt, worker from taken
@@ -139,20 +152,31 @@ set done = %(done)s, total = coalesce(%(total)s, total), span = coalesce(%(span)
 where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
 returning id;
 
--- finish_job --
--- The fence of a job's last commit, which also holds its last output and the jobs that follow. It ends
--- the attempt as well, which every job does: one statement less for each. The attempt is named by its
--- key and not joined, for a planner that knows nothing of the table would read all that run.
-with finished as (
-  update processing_jobs
-  set status = 'succeeded', done = %(done)s, total = %(done)s, error = null, finished_at = now(),
+-- finish_jobs --
+-- The fence of the last commit of jobs, which also holds their last output and the jobs that follow.
+-- What it does not return is no longer this worker's, and nothing may be written of it. It ends the
+-- attempts as well, which every job does: one statement less. Each row is looked for by its key, for a
+-- planner that knows nothing of the tables would read all that run. So neither `status` nor `ended_at`
+-- is asked for, which the indexes of what runs are by: only what runs has a token, and only what has
+-- not ended has no outcome.
+with held as materialized (
+  select h.*
+  from (select * from unnest(%(ids)s::bigint[], %(tokens)s::uuid[], %(attempts)s::int[],
+                             %(done)s::int[]) as given (id, token, attempt, done) order by id) h
+  cross join lateral (
+    select from processing_jobs
+    where id = h.id and lease_token = h.token and attempt = h.attempt
+    limit 1 for no key update) j
+), finished as (
+  update processing_jobs j
+  set status = 'succeeded', done = h.done, total = h.done, error = null, finished_at = now(),
       lease_token = null, lease_until = null
-  where id = %(id)s and lease_token = %(token)s and attempt = %(attempt)s and status = 'running'
-  returning id
+  from held h where j.id = h.id
+  returning j.id, j.attempt
 ), noted as (
-  update job_attempts set ended_at = clock_timestamp(), outcome = 'succeeded'
-  where job_id = %(id)s and attempt = %(attempt)s and ended_at is null
-    and exists (select from finished)
+  update job_attempts a set ended_at = clock_timestamp(), outcome = 'succeeded'
+  from finished f
+  where a.job_id = f.id and a.attempt = f.attempt and a.outcome is null
 )
 select id from finished;
 
@@ -173,10 +197,10 @@ from jsonb_to_recordset(%(parts)s) as p (part int, span jsonb, total int)
 order by p.part
 on conflict (document_id, generation, stage, part) do nothing;
 
--- enqueue_taken_job --
--- Add the one job that follows as already claimed by the worker that finished the one before: a
--- small document goes straight through, with a row and a commit per stage but no wait between. Where
--- its stage is limited or rests, it waits for its turn like any other.
+-- enqueue_taken_jobs --
+-- Add the one job that follows in each document as already claimed by the worker that finished the one
+-- before: a small document goes straight through, with a row and a commit per stage but no wait
+-- between. Where their stage is limited or rests, they wait for their turn like any other.
 with limited as (
   select exists (select from stage_limits
                  where stage = %(stage)s and (paused or max_running is not null)) as waits
@@ -184,15 +208,18 @@ with limited as (
   insert into processing_jobs
     (owner_id, document_id, generation, stage, part, span, total, priority, max_attempts,
      status, attempt, lease_token, lease_until, worker, started_at)
-  select %(owner_id)s, %(document_id)s, %(generation)s, %(stage)s, 0, %(span)s, %(total)s::int,
-         %(priority)s, %(max_attempts)s,
+  select n.owner_id, n.document_id, n.generation, %(stage)s, n.part, n.span, n.total,
+         n.priority, n.max_attempts,
          case when waits then 'queued' else 'running' end,
          case when waits then 0 else 1 end,
          case when not waits then gen_random_uuid() end,
          case when not waits then now() + make_interval(secs => %(lease)s) end,
          case when not waits then %(worker)s end,
          case when not waits then now() end
-  from limited
+  from jsonb_to_recordset(%(jobs)s) as n (
+    owner_id uuid, document_id uuid, generation int, part int, span jsonb, total int,
+    priority smallint, max_attempts int)
+  cross join limited
   on conflict (document_id, generation, stage, part) do nothing
   returning *
 ), noted as (
@@ -201,12 +228,16 @@ with limited as (
 )
 select * from added;
 
--- count_unfinished_parts --
--- How many jobs of a stage have not succeeded. Asked while the document's row is locked, so of two
--- parts that finish at the same moment exactly one sees zero.
-select count(*) as unfinished from processing_jobs
-where document_id = %(document_id)s and generation = %(generation)s and stage = %(stage)s
-  and status <> 'succeeded';
+-- list_unfinished --
+-- The documents with jobs of a stage that have not succeeded. Asked while the documents' rows are
+-- locked, so of two parts that finish at the same moment exactly one finds none.
+select u.document_id
+from unnest(%(document_ids)s::uuid[], %(generations)s::int[]) as u (document_id, generation)
+cross join lateral (
+  select from processing_jobs
+  where document_id = u.document_id and generation = u.generation and stage = %(stage)s
+    and status <> 'succeeded'
+  limit 1) j;
 
 -- retry_job --
 -- A try failed and another may help: wait base * 2^(tries - 1), capped, half of it by chance, or
@@ -337,7 +368,8 @@ select id, document_id, worker from freed;
 -- list_jobs_lost_for_good --
 -- Jobs whose worker was lost on the last attempt: each is failed in a transaction of its own,
 -- because that ends the document and locks its other jobs.
-select j.*, d.filename, d.file_id, d.traceparent, f.size as file_size, 0::float8 as seconds_waited
+select j.*, d.filename, d.file_id, d.traceparent, f.size as file_size, 0::float8 as seconds_waited,
+       false as small
 from processing_jobs j
 join documents d on d.id = j.document_id
 join files f on f.id = d.file_id

@@ -74,7 +74,8 @@ class Job:
     `span` is what the part covers (`{"first": 1, "last": 100}`: page numbers of a parse job, chunk
     ordinals of an embed job), None for a whole document or where it is not known yet.
     `done` units were committed by earlier attempts and are not done again; `checkpoint` is what an
-    earlier attempt left for going on from there. `traceparent` is the trace of the upload.
+    earlier attempt left for going on from there. `traceparent` is the trace of the upload. One that
+    is `small` was never tried before and may share its commits with others.
     """
 
     id: int
@@ -97,3 +98,4 @@ class Job:
     file_size: int
     seconds_waited: float
     traceparent: str | None = None
+    small: bool = False

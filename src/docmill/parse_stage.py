@@ -2,17 +2,20 @@
 
 A long PDF is split: the first part learns how many pages there are and, in its first commit, adds a
 job for each further range, so that ranges are read side by side and a crash costs one window.
+What is not committed by then, `finish` commits with the end of the job, for several at once.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from docmill import documents, job_queue
 from docmill.database import Sync
+from docmill.documents import Growth
 from docmill.errors import Failure
 from docmill.job_queue import Part
 from docmill.model import Job, Notice, Opened, Page
-from docmill.workplace import Following, Work, Workplace
+from docmill.workplace import Ends, Following, Work, Workplace
 
 PAGES_PER_PART = 100
 # A window closes at whichever comes first. Few pages: progress moves in many steps, a crash costs
@@ -111,7 +114,7 @@ class Reading:
                 span=first.span,
                 lease_seconds=self.place.claimant.lease_seconds,
             )
-            documents.advance(connection, self.job, pages_total=pages)
+            documents.advance(connection, [Growth(self.job, pages_total=pages)])
             job_queue.enqueue(connection, self.job, "parse", parts[1:])
 
     def _commit_window(self) -> None:
@@ -125,52 +128,24 @@ class Reading:
                 total=self._total_if_known(),
                 lease_seconds=self.place.claimant.lease_seconds,
             )
-            self._keep(connection, window)
+            documents.keep_pages(connection, [(self.job, window.pages)])
+            documents.advance(connection, [self._growth(window)])
         self.done = done
 
-    def finish(self) -> Following | None:
-        """Commit the last window, the end of the job and, after the last part, the chunk job."""
-        done = self.done + len(self.window.pages)
-        with self.place.database.commit("finish_parse") as connection:
-            job_queue.finish(connection, self.job, done=done)
-            if not self._keep_last(connection, done):
-                return None
-            job = job_queue.enqueue_taken(
-                connection, self.job, "chunk", Part(0), self.place.claimant
-            )
-            return Following(job, pages=self.handed_on) if job else None
+    def last_growth(self) -> Growth:
+        """What the last window adds. A document that is not split is read with it, and cut next."""
+        if self.split:
+            return self._growth(self.window)
+        whole = self.done + len(self.window.pages)
+        return replace(self._growth(self.window), pages_total=whole, stage="chunk")
 
-    def _keep_last(self, connection: Sync, done: int) -> bool:
-        """Keep the last window; whether all of the document is read now, and chunking follows.
-
-        The document's row is held while the other parts are counted: of two that end at the same
-        moment one counts none.
-        """
-        if not self.split:
-            self._keep(connection, self.window, total=done, stage="chunk")
-            return True
-        self._keep(connection, self.window)
-        if job_queue.unfinished_parts(connection, self.job, "parse"):
-            return False
-        documents.advance(connection, self.job, stage="chunk")
-        return True
-
-    def _keep(
-        self,
-        connection: Sync,
-        window: Window,
-        total: int | None = None,
-        stage: str | None = None,
-    ) -> None:
-        documents.keep_pages(connection, self.job, window.pages)
-        documents.advance(
-            connection,
+    def _growth(self, window: Window) -> Growth:
+        return Growth(
             self.job,
             pages=len(window.pages),
-            pages_total=total if total is not None else self._pages_if_known(),
+            pages_total=self._pages_if_known(),
             media_type=self.opened.media_type if self.opened else None,
             notices=window.notices,
-            stage=stage,
         )
 
     def _pages_if_known(self) -> int | None:
@@ -180,13 +155,15 @@ class Reading:
         return None if self.split else self._pages_if_known()
 
 
-def run(place: Workplace, work: Work) -> Following | None:
-    """Read what the job covers; returns the chunk job where this part was the last.
+def prepare(place: Workplace, work: Work) -> Reading:
+    """Read what the job covers, and commit all of it but the last window.
 
     Raises:
         Failure: the file can't be read, or its parser died or hit a limit.
         Stopped: the work was told to stop; what was committed stays.
+        LeaseLost: the job is no longer this worker's.
     """
+    work.go_on()
     reading = Reading(place, work.job)
     first, last = pages_to_read(work.job)
     with place.spool.file(work.job.file_id) as file:
@@ -198,7 +175,41 @@ def run(place: Workplace, work: Work) -> Following | None:
         for event in around_broken_pages(read, first, last):
             reading.take(event)
     work.go_on()
-    return reading.finish()
+    return reading
+
+
+def finish(place: Workplace, readings: Sequence[Reading]) -> Ends:
+    """Commit last windows, the ends of the jobs and, where all parts are read, the chunk jobs.
+
+    Raises:
+        LeaseLost: a document is no longer in work, or no job this worker's; nothing was committed.
+    """
+    with place.database.commit("finish_parse") as connection:
+        ended = [(reading.job, reading.done + len(reading.window.pages)) for reading in readings]
+        held = job_queue.finish(connection, ended)
+        ours = [reading for reading in readings if reading.job.id in held]
+        documents.keep_pages(connection, [(reading.job, reading.window.pages) for reading in ours])
+        documents.advance(connection, [reading.last_growth() for reading in ours])
+        whole = [reading for reading in ours if _is_whole(connection, reading)]
+        parts = [(reading.job, Part(0)) for reading in whole]
+        taken = job_queue.enqueue_taken(connection, parts, "chunk", place.claimant)
+    pages = {reading.job.document_id: reading.handed_on for reading in whole}
+    following = {key: Following(job, pages=pages[key]) for key, job in taken.items()}
+    return {reading.job.id: following.get(reading.job.document_id) for reading in ours}
+
+
+def _is_whole(connection: Sync, reading: Reading) -> bool:
+    """Whether all of the document is read now, and chunking follows.
+
+    The document's row is held while the other parts are counted: of two that end at the same
+    moment one counts none.
+    """
+    if not reading.split:
+        return True
+    if job_queue.unfinished_parts(connection, [reading.job], "parse"):
+        return False
+    documents.advance(connection, [Growth(reading.job, stage="chunk")])
+    return True
 
 
 def around_broken_pages(

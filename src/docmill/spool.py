@@ -9,10 +9,15 @@ import errno
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import IO
 from uuid import UUID
+
+import psycopg
+from psycopg_pool import PoolTimeout
 
 from docmill import documents
 from docmill.database import WorkerDatabase
@@ -31,6 +36,14 @@ class Copy:
         self.filling = threading.Lock()
         self.filled = False
         self.users = 0
+
+    def fill(self, parts: Iterable[bytes]) -> None:
+        """Write the file's parts; who does it holds `filling`."""
+        self.file.seek(0)
+        self.file.truncate()  # a try before this one may have failed half-way
+        for part in parts:
+            write_whole(self.file, part)
+        self.filled = True
 
 
 class Spool:
@@ -53,6 +66,22 @@ class Spool:
         finally:
             self._leave(copy)
 
+    @contextmanager
+    def files(self, file_ids: Sequence[UUID]) -> Iterator[None]:
+        """Copies of small files, fetched with one look and kept until the block ends.
+
+        What could not be fetched is not missed here: `file` tries again, and says what is wrong.
+        """
+        copies = {file_id: self._take(file_id) for file_id in set(file_ids)}
+        try:
+            if len(copies) > 1:
+                with suppress(psycopg.OperationalError, PoolTimeout, OSError):
+                    self._fill_together(copies)
+            yield
+        finally:
+            for copy in copies.values():
+                self._leave(copy)
+
     def close(self) -> None:
         """Let go of all copies."""
         for copy in self._copies.values():
@@ -69,18 +98,26 @@ class Spool:
             return copy
 
     def _fill(self, copy: Copy, file_id: UUID) -> None:
-        copy.file.seek(0)
-        copy.file.truncate()  # a try before this one may have failed half-way
         try:
-            for part in documents.read_file(self._database, file_id):
-                write_whole(copy.file, part)
+            copy.fill(documents.read_file(self._database, file_id))
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             raise Failure(
                 "STORAGE_FULL", "A worker's folder for temporary files is full."
             ) from error
-        copy.filled = True
+
+    def _fill_together(self, copies: dict[UUID, Copy]) -> None:
+        with ExitStack() as filling:
+            empty = {}
+            for file_id, copy in copies.items():
+                if copy.filling.acquire(blocking=False):  # else somebody fills it already
+                    filling.callback(copy.filling.release)
+                    if not copy.filled:
+                        empty[file_id] = copy
+            parts = documents.read_small_files(self._database, list(empty))
+            for file_id, several in groupby(parts, key=itemgetter(0)):
+                empty[file_id].fill(data for _, data in several)
 
     def _leave(self, copy: Copy) -> None:
         with self._lock:

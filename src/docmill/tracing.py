@@ -98,21 +98,36 @@ def span(
             on with here.
         about: attributes, each below `docmill.`; None is none.
     """
+    begun_here = start(name, kind, within, **about)
+    try:
+        with inside(begun_here):
+            yield begun_here
+    except Failure as failure:
+        fail(begun_here, failure.code, failure.kind.title)
+        raise
+    except Exception as error:
+        begun_here.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        raise
+    finally:
+        begun_here.end()
+
+
+def start(name: str, kind: SpanKind, within: Context | str | None = None, **about: Any) -> Span:
+    """Begin a span, as `span` does, for whoever ends it elsewhere."""
     if isinstance(within, str):
         within = stated([within]) or begun()
     told = {f"docmill.{key}": value for key, value in about.items() if value is not None}
-    # Its own way to note exceptions would send their messages away, and what those quote.
-    with _tracer.start_as_current_span(
+    return _tracer.start_span(
         name, within, kind, told, record_exception=False, set_status_on_exception=False
-    ) as begun_here:
-        try:
-            yield begun_here
-        except Failure as failure:
-            fail(begun_here, failure.code, failure.kind.title)
-            raise
-        except Exception as error:
-            begun_here.set_status(Status(StatusCode.ERROR, type(error).__name__))
-            raise
+    )
+
+
+@contextmanager
+def inside(current: Span) -> Iterator[None]:
+    """Go on with a span here, for the length of a block, and leave its end to others."""
+    # Its own way to note exceptions would send their messages away, and what those quote.
+    with trace.use_span(current, record_exception=False, set_status_on_exception=False):
+        yield
 
 
 def fail(failed: Span, code: str, title: str) -> None:

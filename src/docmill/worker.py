@@ -11,14 +11,12 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from opentelemetry.trace import Span, SpanKind
 from prometheus_client.metrics_core import Metric as Family
 from psycopg_pool import PoolTimeout
 
@@ -31,14 +29,14 @@ from docmill import (
     migrate,
     retention,
     sampling,
-    tracing,
 )
+from docmill.carrying import GROUP, Carrier, dealt, said_of
 from docmill.config import Settings
 from docmill.database import Statements, WorkerDatabase
 from docmill.delivery import Delivery
 from docmill.embed import Embedder
 from docmill.errors import Failure, Unavailable
-from docmill.heartbeat import BEATS_PER_LEASE, Heartbeat
+from docmill.heartbeat import BEATS_PER_LEASE, Heartbeat, Hold
 from docmill.job_queue import Claimant
 from docmill.measures import Samples, family, of_process
 from docmill.model import Job
@@ -48,7 +46,7 @@ from docmill.retention import Keep
 from docmill.retry import RetryPolicy
 from docmill.spool import Spool
 from docmill.wakeup import WakeUp
-from docmill.workplace import Following, Workplace
+from docmill.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +98,16 @@ class Worker:
         self._running: set[Future[None]] = set()
         self._draining = threading.Event()
         self._tally = Tally()
+        self._counting = threading.Lock()
+        self._carrier = Carrier(
+            self._database,
+            self._heartbeat,
+            policy=self._policy,
+            claimant=self._claimant,
+            service=embedder.name,
+            draining=self._draining,
+            ended=self._count,
+        )
         self._next_reaping = 0.0
         self._served: UUID = uuid4()  # whose turn was the last; anybody's, to begin with
         self._idle = False
@@ -172,11 +180,14 @@ class Worker:
             return 0
         with self._database.commit("claim") as connection:
             jobs = job_queue.claim(
-                connection, self._claimant, free, self._embedder.name, self._served
+                connection, self._claimant, free, self._embedder.name, self._served, group=GROUP
             )
-        for job in jobs:
-            self._served = job.owner_id
-            self._running.add(self._slots.submit(self._carry_through, job))
+        for group in dealt(jobs, free):
+            # Held before their turn comes: a group's last job waits for those before it.
+            holds = [self._heartbeat.hold(job) for job in group]
+            self._running.add(self._slots.submit(self._carry, holds))
+        if jobs:
+            self._served = jobs[-1].owner_id
         self._tally.claimed += len(jobs)
         if jobs and self._idle:
             self._set_idle(idle=False)
@@ -251,50 +262,19 @@ class Worker:
         with self._database.commit("fail_lost") as connection:
             job_queue.fail_for_good(connection, job, failure, expired=True)
 
-    def _carry_through(self, job: Job) -> None:
-        """Run a job and, as long as there is one, the job that follows from it."""
+    def _carry(self, holds: Sequence[Hold]) -> None:
+        """Work on a group of jobs, and on what follows from them, at one of the places."""
         place = self._places.get_nowait()
         try:
-            following: Following | None = Following(job)
-            while following:
-                following = self._attempt(place, following)
+            self._carrier.carry(place, holds)
         finally:
             self._places.put(place)
             self._wakeup.now()
 
-    def _attempt(self, place: Workplace, step: Following) -> Following | None:
-        job = step.job
-        with (
-            logs.about(**said_of(job), worker=self.id),
-            tracing.span(job.stage, SpanKind.CONSUMER, job.traceparent, **traced_of(job)) as span,
-        ):
-            return self._attempt_once(place, step, span)
-
-    def _attempt_once(self, place: Workplace, step: Following, span: Span) -> Following | None:
-        hold = self._heartbeat.hold(step.job)
-        if self._draining.is_set():
-            hold.stop.set()
-        try:
-            outcome = attempt.run(place, hold, step)
-            tell(span, outcome)
-            attempt.settle(
-                self._database,
-                step.job,
-                outcome,
-                self._policy,
-                service=self._embedder.name,
-                hurry=self._draining,
-                seconds=self._settings.lease_seconds,
-            )
-        finally:
-            self._heartbeat.let_go(hold)
-        match outcome:
-            case attempt.Done(following):
-                self._tally.finished += 1
-                return following
-            case attempt.GaveBack():
-                self._tally.released += 1
-        return None
+    def _count(self, outcome: attempt.Outcome) -> None:
+        with self._counting:
+            self._tally.finished += isinstance(outcome, attempt.Done)
+            self._tally.released += isinstance(outcome, attempt.GaveBack)
 
     def _drain(self, seconds: float) -> None:
         """Let what runs end within this time, then have it given back, and wait for that."""
@@ -352,45 +332,6 @@ class Worker:
         self._spool.close()
         self._database.close()
         self._embedder.close()
-
-
-def said_of(job: Job) -> dict[str, Any]:
-    """What every line that is logged for a job says of it."""
-    return {
-        "document_id": job.document_id,
-        "job_id": job.id,
-        "owner_id": job.owner_id,
-        "stage": job.stage,
-        "part": job.part,
-        "attempt": job.attempt,
-        "trace_id": tracing.trace_id(job.traceparent),
-    }
-
-
-def traced_of(job: Job) -> dict[str, Any]:
-    """What the span of an attempt says of it; the trace is the document's, so no owner is named."""
-    return {
-        "document_id": str(job.document_id),
-        "job_id": job.id,
-        "stage": job.stage,
-        "part": job.part,
-        "attempt": job.attempt,
-        "waited_seconds": job.seconds_waited,
-    }
-
-
-def tell(span: Span, outcome: attempt.Outcome) -> None:
-    """Say in the span of an attempt how it ended."""
-    match outcome:
-        case attempt.Done():
-            span.set_attribute("docmill.outcome", "succeeded")
-        case attempt.Failed(failure):
-            span.set_attribute("docmill.outcome", "failed")
-            tracing.fail(span, failure.code, failure.kind.title)
-        case attempt.GaveBack():
-            span.set_attribute("docmill.outcome", "released")
-        case attempt.Lost():
-            span.set_attribute("docmill.outcome", "lost")
 
 
 class _Opened:

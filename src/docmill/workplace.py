@@ -53,3 +53,7 @@ class Following:
     job: Job
     pages: list[Page] | None = None
     chunks: list[Chunk] | None = None
+
+
+# How the jobs ended that were still held: what follows from each, by the job's id.
+Ends = dict[int, Following | None]

@@ -128,7 +128,7 @@ def test_a_sample_counts_what_ended_in_the_minute_before(
     for _ in range(2):
         made_rows.uploaded(admin)
     job = made_rows.claimed(worker_connection)
-    job_queue.finish(worker_connection, job, done=1)
+    job_queue.finish(worker_connection, [(job, 1)])
     failed(worker_connection, "FILE_ENCRYPTED")
     admin.execute("alter table job_attempts disable trigger ended_is_history")
     admin.execute("update job_attempts set ended_at = ended_at - interval '1 minute'")

@@ -10,6 +10,7 @@ import pytest
 
 from docmill import database, documents, job_queue
 from docmill.database import Addresses, Sync
+from docmill.documents import Growth
 from docmill.errors import Failure, LeaseLost
 from docmill.job_queue import Claimant, Part
 from docmill.model import Job, Notice
@@ -211,10 +212,8 @@ def test_priority_orders_an_owners_own_documents_and_not_those_of_others(
 def test_what_follows_keeps_the_documents_priority(admin: Sync, worker_connection: Sync) -> None:
     uploaded(admin, priority="high")
     job = claimed(worker_connection)
-    chunk = job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), W1)
-    assert chunk is not None
-    embed = job_queue.enqueue_taken(worker_connection, chunk, "embed", Part(0), W1)
-    assert embed is not None
+    (chunk,) = job_queue.enqueue_taken(worker_connection, [(job, Part(0))], "chunk", W1).values()
+    (embed,) = job_queue.enqueue_taken(worker_connection, [(chunk, Part(0))], "embed", W1).values()
     assert [job.priority, chunk.priority, embed.priority] == [-10, -11, -11]
 
 
@@ -246,7 +245,7 @@ def test_limited_stage_runs_no_more_jobs_than_allowed_whoever_claims(
         jobs = [job for jobs in pool.map(work, range(6)) for job in jobs]
     assert len(jobs) == 4
     with database.connect(addresses.worker, autocommit=True) as connection:
-        job_queue.finish(connection, jobs[0], done=1)
+        job_queue.finish(connection, [(jobs[0], 1)])
         assert len(job_queue.claim(connection, W1, 9)) == 1
 
 
@@ -271,7 +270,7 @@ def test_job_that_follows_into_a_limited_stage_waits_for_its_turn(
     uploaded(admin)
     limit(admin, "chunk", max_running, paused=paused)
     job = claimed(worker_connection)
-    assert job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), W1) is None
+    assert job_queue.enqueue_taken(worker_connection, [(job, Part(0))], "chunk", W1) == {}
     row = admin.execute("select status, attempt from processing_jobs where stage = 'chunk'")
     assert row.fetchone() == {"status": "queued", "attempt": 0}
 
@@ -300,7 +299,7 @@ def test_late_worker_is_refused_at_every_write(admin: Sync, worker_connection: S
     with pytest.raises(LeaseLost):
         job_queue.checkpoint(worker_connection, late, done=1, lease_seconds=LEASE_SECONDS)
     with pytest.raises(LeaseLost):
-        job_queue.finish(worker_connection, late, done=1)
+        job_queue.finish(worker_connection, [(late, 1)])
     assert job_queue.fail(worker_connection, late, Failure("INTERNAL"), POLICY) is None
     assert not job_queue.fail_for_good(worker_connection, late, Failure("INTERNAL"))
     assert not job_queue.release(worker_connection, late)
@@ -312,7 +311,7 @@ def test_late_result_that_nobody_overtook_is_kept(admin: Sync, worker_connection
     uploaded(admin)
     slow = claimed(worker_connection)
     expire_leases(admin)
-    job_queue.finish(worker_connection, slow, done=1)
+    job_queue.finish(worker_connection, [(slow, 1)])
     assert attempts_of(admin) == [(1, "succeeded")]
 
 
@@ -425,7 +424,7 @@ def test_permanent_failure_ends_the_document_with_its_reason_and_its_other_jobs(
     states = admin.execute("select status from processing_jobs order by id").fetchall()
     assert [row["status"] for row in states] == ["failed", "cancelled", "cancelled"]
     with pytest.raises(LeaseLost):
-        job_queue.finish(worker_connection, sibling, done=1)
+        job_queue.finish(worker_connection, [(sibling, 1)])
 
 
 def test_released_job_costs_no_attempt(admin: Sync, worker_connection: Sync) -> None:
@@ -444,7 +443,7 @@ def test_follow_up_is_never_doubled(admin: Sync, worker_connection: Sync) -> Non
     for _ in range(2):
         job_queue.enqueue(worker_connection, job, "chunk", [Part(0)])
     claimant = Claimant("w1", LEASE_SECONDS)
-    assert job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant) is None
+    assert job_queue.enqueue_taken(worker_connection, [(job, Part(0))], "chunk", claimant) == {}
     row = admin.execute("select count(*) as n from processing_jobs").fetchone()
     assert row == {"n": 2}
 
@@ -457,7 +456,7 @@ def test_that_nothing_was_found_is_told_however_many_warnings_stand_before_it(
     pages = [Notice("PAGE_WITHOUT_TEXT", "It has none.", number) for number in range(1, 80)]
     nothing = Notice("NO_TEXT", "Nothing was found.")
     for notices in (pages[:30], pages[20:], [nothing], [nothing]):
-        documents.advance(worker_connection, job, notices=notices)
+        documents.advance(worker_connection, [Growth(job, notices=notices)])
 
     warnings = document_of(admin)["warnings"]
 
@@ -471,9 +470,11 @@ def test_output_end_and_next_job_are_one_commit(admin: Sync, worker_connection: 
 
     def finish_and_break() -> None:
         with worker_connection.transaction():
-            job_queue.finish(worker_connection, job, done=1)
-            documents.advance(worker_connection, job, pages=1, pages_total=1, stage="chunk")
-            job_queue.enqueue_taken(worker_connection, job, "chunk", Part(0), claimant)
+            job_queue.finish(worker_connection, [(job, 1)])
+            documents.advance(
+                worker_connection, [Growth(job, pages=1, pages_total=1, stage="chunk")]
+            )
+            job_queue.enqueue_taken(worker_connection, [(job, Part(0))], "chunk", claimant)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -495,9 +496,9 @@ def test_two_parts_that_finish_together_are_followed_exactly_once(
         def finish(job: Job, together: threading.Barrier = together) -> bool:
             with database.connect(addresses.worker) as connection:
                 together.wait()
-                job_queue.finish(connection, job, done=1)
-                documents.advance(connection, job, pages=1)
-                return job_queue.unfinished_parts(connection, job, "parse") == 0
+                job_queue.finish(connection, [(job, 1)])
+                documents.advance(connection, [Growth(job, pages=1)])
+                return not job_queue.unfinished_parts(connection, [job], "parse")
 
         with ThreadPoolExecutor(2) as pool:
             assert sorted(pool.map(finish, [first, second])) == [False, True]
@@ -505,7 +506,7 @@ def test_two_parts_that_finish_together_are_followed_exactly_once(
 
 def test_ended_attempt_is_history(admin: Sync, worker_connection: Sync) -> None:
     uploaded(admin)
-    job_queue.finish(worker_connection, claimed(worker_connection), done=1)
+    job_queue.finish(worker_connection, [(claimed(worker_connection), 1)])
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
         admin.execute("update job_attempts set outcome = 'failed', error = '{}'")
 

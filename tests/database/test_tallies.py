@@ -46,7 +46,7 @@ def claimed(admin: Sync, worker: Sync, *, max_attempts: int = 5) -> Job:
 
 def succeed(_: Sync, worker: Sync, job: Job) -> None:
     with worker.transaction():
-        job_queue.finish(worker, job, done=7)
+        job_queue.finish(worker, [(job, 7)])
 
 
 def fail(_: Sync, worker: Sync, job: Job) -> None:
@@ -119,7 +119,7 @@ def test_what_is_rolled_back_is_not_counted(
 ) -> None:
     job = claimed(admin, worker_connection)
     with worker_connection.transaction(force_rollback=True):
-        job_queue.finish(worker_connection, job, done=1)
+        job_queue.finish(worker_connection, [(job, 1)])
     assert counted(api) == {}
 
 

@@ -1,6 +1,7 @@
 """Who can meet whom: workers and owners, with docmill's own code as what they do."""
 
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
@@ -42,6 +43,7 @@ class WorkerPart(Worker):
         self.session = Session(name)
         self._database = TurnWorkerDatabase(addresses.worker, connections=2)
         self._spool = Spool(self._database)
+        self._carrier._database = self._database
         self._parser = ParseProcess(ParseLimits())
         self._beats = database.connect(addresses.worker, autocommit=True)
         self._beats.cursor_factory = TurnCursor
@@ -58,7 +60,7 @@ class WorkerPart(Worker):
 
     def carry(self, job: Job) -> None:
         """Work on a job, and on what follows from it, to the end."""
-        self._carry_through(job)
+        self._carry([self._heartbeat.hold(job)])
 
     def beat(self, job: Job) -> None:
         """Say that it is here, and renew the lease."""
@@ -98,7 +100,7 @@ class WorkerPart(Worker):
     def _settle(self, job: Job, outcome: attempt.Outcome) -> None:
         attempt.settle(
             self._database, job, outcome, self._policy,
-            service=self._embedder.name, hurry=threading.Event(), seconds=60,
+            service=self._embedder.name, hurry=threading.Event(), until=time.monotonic() + 60,
         )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What sessions find when they meet, made by docmill's own operations."""
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -209,9 +210,9 @@ def _carry(cast: Cast, scene: Scene) -> None:
 def _carry_until(cast: Cast, stage: str, scene: Scene) -> None:
     """Have the first worker carry its job as far as this stage, and give that back."""
 
-    def stop(*_: object) -> None:
+    def stop(*_: object) -> NoReturn:
         raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(attempt.STAGES, stage, stop)
+        patch.setitem(attempt.STAGES, stage, attempt.Stage(stop, stop))
         _carry(cast, scene)

@@ -24,13 +24,13 @@ COMMIT = "commit"
 # tell: it touches rows that only the holder of the job's lock touches or that nobody else sees yet,
 # or it comes when the document's row is held, or it is a first look, or it is half of one step.
 QUIET = frozenset({
-    "find_document", "claim_jobs", "end_attempt", "count_unfinished_parts", "complete_document",
-    "drop_other_pages", "drop_other_chunks", "enqueue_jobs", "enqueue_taken_job", "wake_workers",
-    "begin_file", "keep_part", "add_first_job", "announce_end", "hold_webhooks",
+    "find_document", "claim_jobs", "end_attempt", "list_unfinished", "complete_documents",
+    "drop_other_pages", "drop_other_chunks", "enqueue_jobs", "enqueue_taken_jobs", "wake_workers",
+    "begin_file", "keep_part", "add_first_job", "announce_ends", "hold_webhooks",
     "reap_deliveries", "change_webhook", "forget_failures", "look_for_waiting",
 })  # fmt: skip
 # One step however often it is repeated: after the first time the row is held.
-REPEATED = "advance_document"
+REPEATED = "advance_documents"
 
 T = TypeVar("T")
 

@@ -9,10 +9,14 @@ from hashlib import md5
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from docmill.database import Sync
 
 JOBS_PER_DOCUMENT = 10
 WAITING, RUNNING, LATER = 10_000, 200, 100
+# What statements that are about several documents take as a list.
+NAMED_IN_GROUPS = ("owner_id", "document_id", "file_id", "generation")
 
 
 def id_of(kind: str, n: int) -> UUID:
@@ -49,9 +53,25 @@ def subjects(admin: Sync) -> dict[str, dict[str, Any]]:
     found = {row["subject"]: dict(row) for row in admin.execute(SUBJECTS).fetchall()}
     for subject in found.values():
         subject["ids"] = [subject["document_id"]]
+        subject |= {f"{name}s": [subject[name]] for name in NAMED_IN_GROUPS}
+        subject["jobs"] = Jsonb([_following(subject)])
     running = found["running"]
-    running.update(ids=[running["id"]], tokens=[running["token"]])
+    running.update(ids=[running["id"]], tokens=[running["token"]], attempts=[running["attempt"]])
     return found
+
+
+def _following(subject: dict[str, Any]) -> dict[str, Any]:
+    """The next job of a document, as `enqueue_taken_jobs` takes it."""
+    named = {"owner_id": str(subject["owner_id"]), "document_id": str(subject["document_id"])}
+    return {
+        **named,
+        "generation": subject["generation"],
+        "part": 0,
+        "span": None,
+        "total": None,
+        "priority": -1,
+        "max_attempts": 5,
+    }
 
 
 PREPARE = """

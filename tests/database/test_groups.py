@@ -1,0 +1,289 @@
+"""Small documents go in groups: they share commits, and nothing else."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from docmill import attempt, embed, job_queue
+from docmill.attempt import Stage
+from docmill.carrying import GROUP, dealt
+from docmill.config import read_settings
+from docmill.database import Addresses, Sync
+from docmill.job_queue import SMALL_BYTES, Claimant
+from docmill.model import Job
+from docmill.worker import Tally, Worker
+from docmill.workplace import Ends, Workplace
+from made_rows import OWNER, Made, uploaded
+
+W1 = Claimant("w1", 60.0)
+SETTINGS = read_settings({"DOCMILL_SLOTS": "1", "DOCMILL_BACKOFF_SECONDS": "0"})
+
+
+def claim(connection: Sync, slots: int) -> list[Job]:
+    return job_queue.claim(connection, W1, slots, group=GROUP)
+
+
+def enlarge(admin: Sync, made: Made) -> None:
+    admin.execute("update files set size = %s where id = %s", [SMALL_BYTES + 1, made.file_id])
+
+
+def tick(addresses: Addresses) -> Tally:
+    """A worker with one slot, until nothing is due."""
+    return Worker(SETTINGS, addresses.worker, embed.create_embedder(SETTINGS)).run_what_is_due(600)
+
+
+def statuses(admin: Sync) -> dict[Any, str]:
+    rows = admin.execute("select id, status from documents").fetchall()
+    return {row["id"]: row["status"] for row in rows}
+
+
+# claims ----------------------------------------------------------------------------------
+
+
+def test_one_slot_takes_a_group_of_small_ones(admin: Sync, worker_connection: Sync) -> None:
+    for _ in range(GROUP + 5):
+        uploaded(admin)
+    assert [job.small for job in claim(worker_connection, 1)] == [True] * GROUP
+    assert len(claim(worker_connection, 1)) == 5
+
+
+def test_large_one_fills_a_slot(admin: Sync, worker_connection: Sync) -> None:
+    large = [uploaded(admin) for _ in range(3)]
+    for made in large:
+        enlarge(admin, made)
+    assert [job.small for job in claim(worker_connection, 2)] == [False] * 2
+
+
+def test_large_one_takes_the_place_of_a_group(admin: Sync, worker_connection: Sync) -> None:
+    first = uploaded(admin)
+    enlarge(admin, first)
+    for _ in range(2 * GROUP):
+        uploaded(admin)
+    jobs = claim(worker_connection, 2)
+    assert [job.small for job in jobs] == [False] + [True] * GROUP
+
+
+def test_what_was_tried_is_tried_again_alone(admin: Sync, worker_connection: Sync) -> None:
+    """A file that kills its worker may take others with it once, and not a second time."""
+    for _ in range(3):
+        uploaded(admin)
+    jobs = claim(worker_connection, 1)
+    assert len(jobs) == 3
+    for job in jobs:
+        job_queue.release(worker_connection, job)
+    again = claim(worker_connection, 1)
+    assert [job.small for job in again] == [False]
+
+
+def test_limited_stage_limits_a_group(admin: Sync, worker_connection: Sync) -> None:
+    for _ in range(10):
+        uploaded(admin)
+    admin.execute("insert into stage_limits (stage, max_running) values ('parse', 4)")
+    assert len(claim(worker_connection, 1)) == 4
+    assert claim(worker_connection, 1) == []
+
+
+def test_small_ones_are_dealt_out_to_the_slots_that_are_free(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    enlarge(admin, uploaded(admin))
+    for _ in range(GROUP + 2):
+        uploaded(admin)
+    jobs = claim(worker_connection, 3)
+    assert [len(group) for group in dealt(jobs, 3)] == [1, GROUP // 2 + 1, GROUP // 2 + 1]
+    assert [len(group) for group in dealt(jobs[:3], 3)] == [1, 1, 1]
+    assert [len(group) for group in dealt(jobs, 1)] == [1, GROUP // 2 + 1, GROUP // 2 + 1]
+    assert dealt([], 3) == []
+
+
+# carrying --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """How many jobs of each stage were ended by each commit, in order."""
+    seen: dict[str, list[int]] = {"parse": [], "chunk": [], "embed": []}
+    for stage, halves in attempt.STAGES.items():
+
+        def finish(
+            place: Workplace, outputs: Sequence[Any], stage: str = stage, halves: Stage = halves
+        ) -> Ends:
+            ends = halves.finish(place, outputs)
+            seen[stage].append(len(ends))
+            return ends
+
+        monkeypatch.setitem(attempt.STAGES, stage, Stage(halves.prepare, finish))
+    return seen
+
+
+def before_finish(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[], None]) -> None:
+    """Do something when the work of a group is done and its commit has not begun, once."""
+    halves = attempt.STAGES[stage]
+    acts = [act]
+
+    def finish(place: Workplace, outputs: Sequence[Any]) -> Ends:
+        if acts:
+            acts.pop()()
+        return halves.finish(place, outputs)
+
+    monkeypatch.setitem(attempt.STAGES, stage, Stage(halves.prepare, finish))
+
+
+def test_group_has_one_commit_per_stage(
+    admin: Sync, addresses: Addresses, commits: dict[str, list[int]]
+) -> None:
+    for _ in range(GROUP):
+        uploaded(admin)
+    tally = tick(addresses)
+    assert commits == {"parse": [GROUP], "chunk": [GROUP], "embed": [GROUP]}
+    assert (tally.claimed, tally.finished, tally.remaining) == (GROUP, 3 * GROUP, 0)
+    assert set(statuses(admin).values()) == {"completed"}
+    found = admin.execute(
+        "select count(distinct d.id) as documents, count(*) as passages"
+        " from documents d join pages using (owner_id)"
+        " join chunks c on c.document_id = d.id and pages.document_id = d.id"
+        " join embeddings e on e.document_id = d.id where c.text = 'hello'"
+    ).fetchone()
+    assert found == {"documents": GROUP, "passages": GROUP}
+    attempts = admin.execute(
+        "select count(*) as n from job_attempts where outcome = 'succeeded' and attempt = 1"
+    ).fetchone()
+    assert attempts == {"n": 3 * GROUP}
+
+
+@pytest.mark.parametrize("stage", ["parse", "chunk", "embed"])
+def test_one_that_is_cancelled_leaves_its_group(
+    admin: Sync, addresses: Addresses, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    gone, *others = [uploaded(admin).document_id for _ in range(6)]
+
+    def cancel() -> None:
+        admin.execute(
+            "update job_attempts set ended_at = now(), outcome = 'cancelled' where ended_at is null"
+            " and job_id in (select id from processing_jobs where document_id = %s)",
+            [gone],
+        )
+        admin.execute(
+            "update processing_jobs set status = 'cancelled', finished_at = now(),"
+            " lease_token = null, lease_until = null"
+            " where document_id = %s and status = 'running'",
+            [gone],
+        )
+        admin.execute(
+            "update documents set status = 'cancelled', stage = null where id = %s", [gone]
+        )
+
+    before_finish(monkeypatch, stage, cancel)
+    tick(addresses)
+    assert statuses(admin) == {gone: "cancelled", **dict.fromkeys(others, "completed")}
+
+
+@pytest.mark.parametrize("stage", ["parse", "chunk", "embed"])
+def test_one_that_is_deleted_leaves_its_group(
+    admin: Sync, addresses: Addresses, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    gone, *others = [uploaded(admin).document_id for _ in range(6)]
+
+    def delete() -> None:
+        admin.execute("delete from documents where id = %s", [gone])
+
+    before_finish(monkeypatch, stage, delete)
+    tick(addresses)
+    assert statuses(admin) == dict.fromkeys(others, "completed")
+
+
+def test_one_that_cannot_be_kept_fails_alone(
+    admin: Sync, addresses: Addresses, commits: dict[str, list[int]]
+) -> None:
+    """The commit of all of them fails, so each has its own; the reason stays with its document."""
+    bad, *others = [uploaded(admin).document_id for _ in range(6)]
+    admin.execute(
+        f"alter table pages add constraint not_this_one check (document_id <> '{bad}')".encode()
+    )
+    try:
+        tick(addresses)
+        row = admin.execute(
+            "select status, error ->> 'code' as code from documents where id = %s", [bad]
+        ).fetchone()
+    finally:
+        admin.execute("alter table pages drop constraint not_this_one")
+    assert row == {"status": "failed", "code": "INTERNAL"}
+    assert statuses(admin) == {bad: "failed", **dict.fromkeys(others, "completed")}
+    assert commits["parse"] == [1] * 5
+
+
+def test_group_that_takes_long_is_parted(
+    admin: Sync,
+    addresses: Addresses,
+    commits: dict[str, list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is done by then is committed, and goes on to its end before the others begin."""
+    monkeypatch.setattr("docmill.carrying.GROUP_SECONDS", 0.0)
+    for _ in range(3):
+        uploaded(admin)
+    order = []
+    for stage, halves in attempt.STAGES.items():
+
+        def prepare(*args: Any, stage: str = stage, halves: Stage = halves) -> Any:
+            order.append(stage)
+            return halves.prepare(*args)
+
+        monkeypatch.setitem(attempt.STAGES, stage, Stage(prepare, halves.finish))
+    tick(addresses)
+    assert commits == {"parse": [1] * 3, "chunk": [1] * 3, "embed": [1] * 3}
+    assert order == ["parse", "chunk", "embed"] * 3
+
+
+def test_worker_that_drains_gives_back_what_of_a_group_has_not_begun(
+    admin: Sync, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [uploaded(admin).document_id for _ in range(5)]
+    worker = Worker(SETTINGS, addresses.worker, embed.create_embedder(SETTINGS))
+    halves = attempt.STAGES["parse"]
+    begun = threading.Event()
+
+    def prepare(*args: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            worker.stop()
+        return halves.prepare(*args)
+
+    monkeypatch.setitem(attempt.STAGES, "parse", Stage(prepare, halves.finish))
+    worker.run_until_stopped()
+    assert begun.is_set()
+    states = list(statuses(admin).values())
+    assert len(states) == len(made)
+    trails = admin.execute(
+        "select status, attempt - released as tries from processing_jobs where stage = 'parse'"
+    ).fetchall()
+    waiting = [row for row in trails if row["status"] == "queued"]
+    assert len(waiting) == 4
+    assert {row["tries"] for row in waiting} == {0}
+
+
+def test_two_documents_of_the_same_bytes_go_in_one_group(
+    admin: Sync, addresses: Addresses, commits: dict[str, list[int]]
+) -> None:
+    first, second = uploaded(admin), uploaded(admin)
+    admin.execute(
+        "with other as (insert into collections (owner_id, name) values (%s, 'other') returning id)"
+        " update documents set collection_id = other.id, file_id = %s"
+        " from other where documents.id = %s",
+        [OWNER, first.file_id, second.document_id],
+    )
+    tick(addresses)
+    assert commits["parse"] == [2]
+    assert set(statuses(admin).values()) == {"completed"}
+
+
+def test_owners_take_turns_within_a_group(admin: Sync, worker_connection: Sync) -> None:
+    for _ in range(2 * GROUP):
+        uploaded(admin)
+    other = uploaded(admin, UUID(int=7))
+    jobs = claim(worker_connection, 1)
+    assert len(jobs) == GROUP
+    assert other.document_id in {job.document_id for job in jobs}
