@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
@@ -26,11 +26,19 @@ from docmill.workplace import Ends, Following, Work, Workplace
 log = logging.getLogger(__name__)
 
 
+class Output(Protocol):
+    """What a stage has made of a job, and not committed yet: so many rows."""
+
+    @property
+    def rows(self) -> int:
+        """Pages, passages or vectors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """The two halves of a stage. What the first returns, the second takes with its like."""
 
-    prepare: Callable[[Workplace, Work], Any]
+    prepare: Callable[[Workplace, Work], Output]
     finish: Callable[[Workplace, Sequence[Any]], Ends]
 
 
@@ -74,7 +82,7 @@ class Prepared:
     """A job whose work is done but for its last commit."""
 
     hold: Hold
-    output: Any
+    output: Output
 
 
 def prepare(place: Workplace, hold: Hold, following: Following) -> Prepared | Outcome:

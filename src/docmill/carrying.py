@@ -28,10 +28,13 @@ from docmill.workplace import Following, Workplace
 
 log = logging.getLogger(__name__)
 
-# Jobs in a group at most: what a kill of the worker throws back, and what shares a commit.
-GROUP = 16
+# Jobs in a group at most: what a kill of the worker throws back. A queue of jobs without work goes
+# 1.3 times as fast by 32 as by 16, and 1.65 times by 64.
+GROUP = 64
 # What is done is committed by then, for who watches one of the documents, and against a crash.
 GROUP_SECONDS = 0.5
+# And so many pages, passages or vectors are enough to be worth a commit.
+GROUP_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,16 @@ class Carrier:
     def _try(self, place: Workplace, group: Waiting) -> Waiting:
         """Try jobs from the front of the group until its time is up; returns what follows."""
         ready: list[tuple[Step, Prepared]] = []
+        rows = 0
         parted = time.monotonic() + GROUP_SECONDS
-        while group and (not ready or time.monotonic() < parted):
+        while group and rows < GROUP_ROWS and (not ready or time.monotonic() < parted):
             hold, following = group.popleft()
             step = self._begin(hold)
             with self._about(step.job), tracing.inside(step.span):
                 prepared = attempt.prepare(place, hold, following)
             if isinstance(prepared, Prepared):
                 ready.append((step, prepared))
+                rows += prepared.output.rows
             else:
                 self._end(step, prepared, self._patience())
         return self._finish(place, ready) if ready else deque()

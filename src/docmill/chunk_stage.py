@@ -52,6 +52,11 @@ class Cutting:
             documents.advance(connection, [Growth(self.job, chunks=len(chunks))])
 
     @property
+    def rows(self) -> int:
+        """Passages that are not committed yet."""
+        return len(self.last)
+
+    @property
     def total(self) -> int:
         """How many passages were cut, with those of earlier attempts."""
         return self.state.next_ordinal

@@ -27,6 +27,11 @@ class Rest:
     passages: list[Passage]
     done: int
 
+    @property
+    def rows(self) -> int:
+        """Vectors that are not committed yet."""
+        return len(self.passages)
+
 
 def prepare(place: Workplace, work: Work) -> Rest:
     """Embed and commit all of the job's range but its last batch.

@@ -14,8 +14,9 @@ where exists (select from stage_limits where max_running is not null);
 -- time, so retries go behind fresh work. The candidates are more than the slots, because other workers
 -- lock some of them at the same moment.
 --
--- Small files that nobody has tried yet go in groups: `%(group)s` of them fill one slot. What was
--- tried is tried again alone, so that a file that kills its worker takes no others with it.
+-- Small files that nobody has tried yet go in groups: `%(group)s` of them fill one slot, and the last
+-- job is taken although it may need more than is left. What was tried is tried again alone, so that a
+-- file that kills its worker takes no others with it.
 --
 -- How much of the queue is read does not depend on how long it is. It is walked from line to line (the
 -- jobs of one owner, stage and priority, in an index by time) until enough owners have one whose first
@@ -71,7 +72,7 @@ with recursive open as materialized (
   join open o on o.stage = l.stage
   cross join lateral (
     select j.id, j.status, j.priority, j.run_at,
-           j.stage = 'parse' and j.attempt = 0 and j.span is null and exists (
+           j.stage = 'parse' and j.attempt = j.released and j.span is null and exists (
              select from documents d
              cross join lateral (select size from files where id = d.file_id limit 1) f
              where d.id = j.document_id and f.size <= %(small_bytes)s) as small
@@ -87,7 +88,8 @@ with recursive open as materialized (
   from candidates
 ), fitting as materialized (
   select id, status, turn, place, small,
-         sum(case when small then 1 else %(group)s::int end) over (order by turn, place, id) as filled
+         coalesce(sum(case when small then 1 else %(group)s::int end) over (
+           order by turn, place, id rows between unbounded preceding and 1 preceding), 0) as before
   from in_turn where room is null or nth_of_stage <= room
 ), due as (
   select j.id, c.place, c.small
@@ -96,7 +98,7 @@ with recursive open as materialized (
     select id from processing_jobs
     where id = c.id and status = c.status and run_at <= now()
     for no key update skip locked) j
-  limit (select count(*) from fitting where filled <= %(slots)s::int * %(group)s::int)
+  limit (select count(*) from fitting where before < %(slots)s::int * %(group)s::int)
 ), taken as (
   update processing_jobs j
   set status = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),

