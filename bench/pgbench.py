@@ -21,7 +21,7 @@ from docmill.lexical import tsvector
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 # Times as many scripts as there would be work for if every claim was full.
-ENOUGH = 3
+ENOUGH = 6
 FINAL_SELECT = "\nselect t.*, d.filename"
 ALL_WENT_THROUGH = "number of failed transactions: 0 "
 # What a claim, and each stage that follows, leaves in pgbench's variables.

@@ -11,8 +11,8 @@ where exists (select from stage_limits where max_running is not null);
 -- Take as many due jobs as there are free slots. Owners take turns: whoever has least in work comes
 -- first, and among those the next one behind whom this worker served last (`after`); so one owner's
 -- ten thousand files do not make the next owner's one file wait. Within an owner by priority, then by
--- time, so retries go behind fresh work. The candidates are more than the slots, because other workers
--- lock some of them at the same moment.
+-- time, so retries go behind fresh work. The candidates are three times what is taken and more, because
+-- other workers lock some of them at the same moment.
 --
 -- Small files that nobody has tried yet go in groups: `%(group)s` of them fill one slot, and the last
 -- job is taken although it may need more than is left. What was tried is tried again alone, so that a
@@ -81,7 +81,7 @@ with recursive open as materialized (
       and j.stage = l.stage and j.priority = l.priority and j.run_at <= now()
     order by j.run_at, j.id
     limit %(slots)s::int
-      + (%(slots)s::int * %(group)s::int + 30) / (select count(distinct owner_id) from lines)) c
+      + (3 * %(slots)s::int * %(group)s::int + 30) / (select count(distinct owner_id) from lines)) c
 ), in_turn as materialized (
   select id, status, room, turn, place, small,
          row_number() over (partition by stage order by turn, place) as nth_of_stage
