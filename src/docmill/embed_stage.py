@@ -6,7 +6,6 @@ that, and with it the calls of an embedding service.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +57,6 @@ def finish(place: Workplace, rests: Sequence[Rest]) -> Ends:
         Failure: as above.
         LeaseLost: a document is no longer in work, or no job this worker's; nothing was committed.
     """
-    # An owner's passages stand together: what a service was paid for is kept by owner.
-    rests = sorted(rests, key=lambda rest: rest.job.owner_id)
     passages = [passage for rest in rests for passage in rest.passages]
     vectors = _vectors(place, passages)
     with place.database.commit("finish_embed") as connection:
@@ -97,14 +94,7 @@ def _vectors(place: Workplace, passages: Sequence[Passage]) -> NDArray[np.float3
     """A row for each passage."""
     if place.embedder.batch is None:
         return place.embedder.embed([passage.text for passage in passages])
-    by_owner = [
-        embedding_service.embed(
-            place.database, place.embedder, place.model_id, owner, [one.text for one in some]
-        )
-        for owner, some in groupby(passages, key=lambda passage: passage.job.owner_id)
-    ]
-    empty = np.empty((0, place.embedder.dimensions), np.float32)
-    return np.concatenate([empty, *by_owner])
+    return embedding_service.embed(place.database, place.embedder, place.model_id, passages)
 
 
 def _passages(place: Workplace, work: Work) -> list[Passage]:

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from docmill import tracing
 from docmill.database import Statements, Sync, WorkerDatabase
-from docmill.documents import vector_literal
+from docmill.documents import Passage, vector_literal
 from docmill.embed import Embedder
 from docmill.errors import Failure
 from docmill.retry import RetryPolicy
@@ -25,36 +25,36 @@ from docmill.retry import RetryPolicy
 STATEMENTS = Statements("embedding_service")
 
 
+# A text of an owner, by its hash: what one owner's service was paid for is not given to another.
+Key = tuple[UUID, bytes]
+
+
 def embed(
-    database: WorkerDatabase,
-    embedder: Embedder,
-    model_id: int,
-    owner_id: UUID,
-    texts: Sequence[str],
+    database: WorkerDatabase, embedder: Embedder, model_id: int, passages: Sequence[Passage]
 ) -> NDArray[np.float32]:
-    """The texts' vectors: those that this owner was given before, and the rest from the service.
+    """The passages' vectors, a row each: those that were paid for, and the rest from the service.
 
     Raises:
         Failure: the service is paused, can't be reached, refuses, or answers nonsense.
     """
-    hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
-    known = _find_paid(database, owner_id, model_id, hashes)
+    keys = [(one.job.owner_id, hashlib.sha256(one.text.encode()).digest()) for one in passages]
+    known = _find_paid(database, model_id, keys)
     missing = {
-        digest: text for digest, text in zip(hashes, texts, strict=True) if digest not in known
+        key: passage.text for key, passage in zip(keys, passages, strict=True) if key not in known
     }
     for some in _slices(list(missing), embedder.batch or len(missing)):
         _refuse_while_paused(database, embedder.name)
         began = time.monotonic()
         with tracing.span("embedding service", SpanKind.CLIENT, texts=len(some)):
-            vectors = embedder.embed([missing[digest] for digest in some])
+            vectors = embedder.embed([missing[key] for key in some])
         took = {"seconds": time.monotonic() - began, "texts": len(some)}
         with database.commit("keep_paid") as connection:
-            _keep_paid(connection, owner_id, model_id, some, vectors)
+            _keep_paid(connection, model_id, some, vectors)
             connection.execute(STATEMENTS.count_call, took)
             connection.execute(STATEMENTS.heal, {"name": embedder.name})
         known |= dict(zip(some, vectors, strict=True))
-    shape = (len(texts), embedder.dimensions)
-    return np.array([known[digest] for digest in hashes], np.float32).reshape(shape)
+    shape = (len(passages), embedder.dimensions)
+    return np.array([known[key] for key in keys], np.float32).reshape(shape)
 
 
 def pause(database: WorkerDatabase, name: str, failure: Failure, policy: RetryPolicy) -> None:
@@ -80,31 +80,31 @@ def _refuse_while_paused(database: WorkerDatabase, name: str) -> None:
 
 
 def _find_paid(
-    database: WorkerDatabase, owner_id: UUID, model_id: int, hashes: list[bytes]
-) -> dict[bytes, NDArray[np.float32]]:
+    database: WorkerDatabase, model_id: int, keys: Sequence[Key]
+) -> dict[Key, NDArray[np.float32]]:
     with database.reading() as connection:
         rows = connection.execute(
             STATEMENTS.find_paid,
-            {"owner_id": owner_id, "model_id": model_id, "hashes": hashes},
+            {
+                "model_id": model_id,
+                "owner_ids": [owner for owner, _ in keys],
+                "hashes": [digest for _, digest in keys],
+            },
         ).fetchall()
-    return {bytes(row["text_sha256"]): _vector(row["vector"]) for row in rows}
+    return {(row["owner_id"], bytes(row["hash"])): _vector(row["vector"]) for row in rows}
 
 
 def _keep_paid(
-    connection: Sync,
-    owner_id: UUID,
-    model_id: int,
-    hashes: Sequence[bytes],
-    vectors: NDArray[np.float32],
+    connection: Sync, model_id: int, keys: Sequence[Key], vectors: NDArray[np.float32]
 ) -> None:
-    # In the hashes' order: two workers that keep the same texts lock their rows alike.
-    answers = sorted(zip(hashes, vectors, strict=True), key=lambda answer: answer[0])
+    # In the keys' order: two workers that keep the same texts lock their rows alike.
+    answers = sorted(zip(keys, vectors, strict=True), key=lambda answer: answer[0])
     connection.execute(
         STATEMENTS.keep_paid,
         {
-            "owner_id": owner_id,
             "model_id": model_id,
-            "hashes": [digest for digest, _ in answers],
+            "owner_ids": [owner for (owner, _), _ in answers],
+            "hashes": [digest for (_, digest), _ in answers],
             "vectors": [vector_literal(vector) for _, vector in answers],
         },
     )
@@ -114,6 +114,6 @@ def _vector(literal: str) -> NDArray[np.float32]:
     return np.array(literal.strip("[]").split(","), np.float32)
 
 
-def _slices(items: list[bytes], size: int) -> Iterator[list[bytes]]:
+def _slices(items: list[Key], size: int) -> Iterator[list[Key]]:
     for at in range(0, len(items), size):
         yield items[at : at + size]

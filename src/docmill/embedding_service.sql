@@ -22,14 +22,17 @@ from embedding_services where name = %(name)s and paused_until > now();
 delete from embedding_services where name = %(name)s;
 
 -- find_paid --
-select p.text_sha256, p.embedding::text as vector from paid_embeddings p
-where p.owner_id = %(owner_id)s and p.model_id = %(model_id)s
-  and p.text_sha256 = any(%(hashes)s::bytea[]);
+select w.owner_id, w.hash, p.embedding::text as vector
+from unnest(%(owner_ids)s::uuid[], %(hashes)s::bytea[]) as w (owner_id, hash)
+cross join lateral (
+  select embedding from paid_embeddings
+  where owner_id = w.owner_id and model_id = %(model_id)s and text_sha256 = w.hash limit 1) p;
 
 -- keep_paid --
 insert into paid_embeddings (owner_id, model_id, text_sha256, embedding)
-select %(owner_id)s, %(model_id)s, a.hash, a.vector::vector
-from unnest(%(hashes)s::bytea[], %(vectors)s::text[]) as a (hash, vector)
+select a.owner_id, %(model_id)s, a.hash, a.vector::vector
+from unnest(%(owner_ids)s::uuid[], %(hashes)s::bytea[], %(vectors)s::text[])
+  as a (owner_id, hash, vector)
 on conflict (owner_id, model_id, text_sha256) do nothing;
 
 -- count_call --
