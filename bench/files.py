@@ -109,9 +109,14 @@ def made(folder: Path) -> list[Path]:
 
 def small_texts(folder: Path, count: int) -> list[Path]:
     """Texts of one passage or two, all different."""
-    paths = [folder / f"text-{number:05}.txt" for number in range(count)]
+    return texts(folder, count, words=150)
+
+
+def texts(folder: Path, count: int, words: int) -> list[Path]:
+    """Texts of so many words, all different."""
+    paths = [folder / f"text-{words}-{number:05}.txt" for number in range(count)]
     for number, path in enumerate(paths):
-        path.write_text(text(number, words=150), encoding="utf-8")
+        path.write_text(text(number, words), encoding="utf-8")
     return paths
 
 

@@ -1,7 +1,7 @@
 """Documents through an embedding service that answers after 50 ms and takes four calls at once.
 
-Against the time that the calls need by themselves: nobody can be faster than their number, times
-50 ms, by four. Whatever docmill does besides should happen while it waits.
+Against the calls alone, one for each text: their number, times 50 ms, by four. What docmill does
+besides should happen while it waits. It can be faster than that: texts share calls.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ DIMENSIONS = 256
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """The share of the time in which as many calls were on their way as the service takes."""
+    """Texts per second, beside those that the service would take one by one."""
     paths = files.small_texts(bench.folder, bench.size(1000, 40))
     uploads = uploads_of(paths, 1)
     model = EmbeddingModel(f"openai:slow:{DIMENSIONS}", DIMENSIONS)
@@ -43,16 +43,17 @@ def run(bench: Bench) -> Iterator[Row]:
             ) as (address, _pid),
         ):
             seconds = ingested(address, url, uploads)
-            needed = service.calls * CALL_SECONDS / AT_ONCE
-        return {"share": needed / seconds, "seconds": seconds, "needed": needed}
+            return {"per second": len(paths) / seconds, "seconds": seconds, "calls": service.calls}
 
     with postgres.cluster(bench.folder / "data") as server:
         samples = interleaved(bench.rounds, {"docmill": docmill})["docmill"]
     yield Row(
         line="slow_embedder",
         what=f"{len(paths):,} texts, embedder of 50 ms, {AT_ONCE} calls at once",
-        unit="of the calls' own time",
-        ours=samples["share"],
+        unit="texts/s",
+        ours=samples["per second"],
+        against="a call for each text, nothing else",
+        theirs=[AT_ONCE / CALL_SECONDS] * bench.rounds,
         target=Target(0.9),
-        note=f"{samples['seconds'][0]:.1f} s, the calls need {samples['needed'][0]:.1f} s",
+        note=f"{samples['calls'][0]:.0f} calls",
     )

@@ -1,9 +1,10 @@
 """How long a queue takes by the number of workers: with an embedder that waits, and with none.
 
-An embedding service that answers after 50 ms leaves the machine to others while it waits, so eight
-workers should be nearly eight times as fast as one. Without it the cores are what is shared, and
-two workers are at most twice as fast. The documents are there before the time runs; it ends with
-the last of them. One job at a time per worker.
+An embedding service that answers after a second leaves the machine to others while it waits, so
+eight workers should be nearly eight times as fast as one. Without it the cores are what is shared,
+and two workers are at most twice as fast. The documents are there before the time runs; it ends
+with the last of them. One job at a time per worker, and texts too large to share a call: small ones
+would all be in the first.
 """
 
 import time
@@ -20,7 +21,8 @@ import postgres
 from docmill import database
 from docmill.migrate import EmbeddingModel
 
-CALL_SECONDS = 0.05
+CALL_SECONDS = 1.0
+LARGE_WORDS = 7000  # some 45 passages: one call
 ENOUGH = 64
 DIMENSIONS = 256
 WAITING = EmbeddingModel(f"openai:slow:{DIMENSIONS}", DIMENSIONS)
@@ -31,7 +33,8 @@ CALM = {"SLOTS": "1", "POLL_SECONDS": "0.05"}
 
 def run(bench: Bench) -> Iterator[Row]:
     """How many times faster some workers are than one."""
-    texts = uploads_of(files.small_texts(bench.folder, bench.size(400, 40)), 1)
+    large = files.texts(bench.folder, bench.size(32, 16), LARGE_WORDS)
+    texts = uploads_of(large, 1)
     corpus = uploads_of(files.corpus(bench.folder), bench.size(2, 1))
     with (
         postgres.cluster(bench.folder / "data") as server,
