@@ -12,11 +12,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from docmill import control, job_queue, logs, tracing
-from docmill.database import Async, Row, Statements, one
+from docmill.database import ApiDatabase, Async, Row, Statements, every, one
 from docmill.disk_reserve import DiskReserve
 from docmill.duplicates import Decision, Existing, decide
 from docmill.errors import Problem
 from docmill.lifecycle import PRIORITIES
+from docmill.status import LINE_END, SPELT_LINES
 
 STATEMENTS = Statements("accepting")
 
@@ -94,10 +95,31 @@ class _Offer:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The document that the bytes have become, or were already."""
+    """The document that the bytes have become, or were already.
+
+    `position` is its place in line, where it is new and that is known.
+    """
 
     document_id: UUID
     outcome: Outcome
+    position: int | None = None
+
+
+async def accept_new(
+    database: ApiDatabase, owner: UUID, received: Received, document: NewDocument, limits: Limits
+) -> Accepted | None:
+    """Make bytes that nobody has sent before a document, in one statement and its commit.
+
+    None where something of it is here already or has to be looked at first: then nothing was
+    written, and it takes `accept`.
+
+    Raises:
+        psycopg.Error: one of COLLISIONS, after which `accept` may go through.
+    """
+    if not _may_be_added(received, limits):
+        return None
+    told = _told(owner, received, document, limits)
+    return _added(await database.committed("accept_document", STATEMENTS.add_new, told))
 
 
 async def accept(
@@ -111,6 +133,10 @@ async def accept(
     """
     if received.size == 0:
         raise empty(document.filename)
+    if _may_be_added(received, limits):
+        told = _told(None, received, document, limits)
+        if added := _added(await every(connection, STATEMENTS.add_new, told)):
+            return added
     file_id = await _complete(connection, received, limits)
     collection_id = await _collection(connection, document.collection)
     row = await one(
@@ -129,8 +155,7 @@ async def accept(
     else:
         document_id = row["id"]
         await _again(connection, decision, offer, document_id)
-    logs.note(document_id=document_id)
-    tracing.say(document_id=str(document_id), outcome=OUTCOMES[decision])
+    _say(document_id, OUTCOMES[decision])
     return Accepted(document_id, OUTCOMES[decision])
 
 
@@ -199,6 +224,46 @@ def too_large(max_bytes: int) -> Problem:
         " ask the server's operator to raise DOCMILL_MAX_UPLOAD_BYTES.",
         max_size=max_bytes,
     )
+
+
+def _may_be_added(received: Received, limits: Limits) -> bool:
+    """Whether the bytes can be added in one statement, if they are new."""
+    if received.size == 0 or received.file_id is not None or limits.quota_bytes is not None:
+        return False
+    return limits.disk is None or limits.disk.has_room(received.size)
+
+
+def _told(
+    asking: UUID | None, received: Received, document: NewDocument, limits: Limits
+) -> dict[str, Any]:
+    return {
+        "asking": asking,
+        "sha256": received.sha256,
+        "data": received.rest,
+        "collection": document.collection,
+        "filename": document.filename,
+        "external_id": document.external_id,
+        "metadata": Jsonb(document.metadata),
+        "priority": PRIORITIES[document.priority],
+        "traceparent": tracing.traceparent(),
+        "max_attempts": limits.max_attempts,
+        "line_end": LINE_END,
+        **SPELT_LINES,
+    }
+
+
+def _added(rows: list[Row]) -> Accepted | None:
+    if not rows:
+        return None
+    (row,) = rows
+    _say(row["document_id"], "accepted")
+    return Accepted(row["document_id"], "accepted", row["position"])
+
+
+def _say(document_id: UUID, outcome: Outcome) -> None:
+    """In the log and in the trace."""
+    logs.note(document_id=document_id)
+    tracing.say(document_id=str(document_id), outcome=outcome)
 
 
 async def _complete(connection: Async, received: Received, limits: Limits) -> UUID:

@@ -1,5 +1,14 @@
 -- The one commit that makes received bytes a document. Lock order: jobs, documents, the rest.
 
+-- add_new --
+-- All of it for bytes that fit in one part and were never sent before, by a function that the server's
+-- session has planned: migrations/0016. No row: something is here already, and nothing was written.
+-- `asking` is null where the transaction has said who asks.
+select document_id, position from add_new_document(
+  %(asking)s, %(sha256)b, %(data)b, %(collection)s, %(filename)s, %(external_id)s, %(metadata)s,
+  %(priority)s, %(traceparent)s, %(max_attempts)s,
+  %(line_end)s, %(stages)s::text[], %(priorities)s::smallint[]);
+
 -- find_content --
 -- The same bytes of the same owner are kept once. Not locked: a document that is here already is
 -- locked after this, and files come last in the order. Where the last document with these bytes is
@@ -82,5 +91,5 @@ set file_id = %(file_id)s, filename = %(filename)s, metadata = %(metadata)s,
     status = 'queued', stage = null, generation = d.generation + 1, error = null, warnings = '[]',
     pages_done = 0, pages_total = null, chunks_done = 0, chunks_total = null, embedded_done = 0,
     started_at = null, completed_at = null, version = d.version + 1, changed_at = now()
-from before where d.id = before.id
+from before where d.id = %(document_id)s  -- and not before.id: that reads all of the owner's for a join
 returning d.generation, before.file_id as former_file_id;

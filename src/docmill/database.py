@@ -1,7 +1,8 @@
 """Connections to PostgreSQL, and the SQL that lies beside the modules in `.sql` files.
 
 Everything here works behind a transaction pooler: no prepared statements, no session settings, no
-session locks. LISTEN is the one exception, and it is only ever a hint (`wakeup.py`).
+session locks. LISTEN is the one exception, and it is only ever a hint (`wakeup.py`). What is asked
+all the time is a function of the database, whose plans the server keeps (`migrations/0016`).
 """
 
 import hashlib
@@ -212,6 +213,7 @@ class ApiDatabase:
     """The API's pool: in each transaction one owner's rows, by the role `docmill_api`.
 
     A transaction reads, or it commits under a name that `failpoint.py` knows, as the workers' do.
+    It is a block, which begins and ends it, or one statement, which is one by itself.
     """
 
     def __init__(self, address: str, *, connections: int = 10) -> None:
@@ -220,6 +222,7 @@ class ApiDatabase:
         self._pool: AsyncConnectionPool[Async] = AsyncConnectionPool(
             impatient(address),
             kwargs={
+                "autocommit": True,
                 "row_factory": dict_row,
                 "prepare_threshold": None,
                 "connect_timeout": CONNECT_SECONDS,
@@ -254,9 +257,10 @@ class ApiDatabase:
         async with self._connection() as connection:
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             await connection.set_read_only(True)
-            if owner is not None:
-                await _act_for(connection, owner)
-            yield connection
+            async with connection.transaction():
+                if owner is not None:
+                    await _act_for(connection, owner)
+                yield connection
 
     @asynccontextmanager
     async def commit(self, owner: UUID, name: ApiCommit) -> AsyncIterator[Async]:
@@ -264,10 +268,29 @@ class ApiDatabase:
         async with self._connection() as connection:
             await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
             await connection.set_read_only(False)
-            await _act_for(connection, owner)
-            yield connection
-            failpoint.reach(name, "before")
+            async with connection.transaction():
+                await _act_for(connection, owner)
+                yield connection
+                failpoint.reach(name, "before")
         failpoint.reach(name, "after")
+
+    async def asked(self, statement: bytes, parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows of one statement that reads, in one way to the server and back.
+
+        It calls a function that is told who asks, and is `stable`: the server refuses it to write.
+        """
+        async with self._connection() as connection:
+            return await every(connection, statement, parameters)
+
+    async def committed(
+        self, name: ApiCommit, statement: bytes, parameters: Mapping[str, Any]
+    ) -> list[Row]:
+        """The rows of one statement that writes, once it is committed, in as short a way.
+
+        It calls a function that is told for whom it writes.
+        """
+        with failpoint.around(name):
+            return await self.asked(statement, parameters)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Async]:

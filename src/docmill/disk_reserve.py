@@ -18,6 +18,10 @@ class DiskReserve:
     folder: Path
     reserve_bytes: int
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more leave the reserve alone."""
+        return shutil.disk_usage(self.folder).free - size >= self.reserve_bytes
+
     def refuse(self, size: int) -> None:
         """Do nothing where so many bytes more leave the reserve alone.
 

@@ -66,6 +66,18 @@ class IncomingFile:
             del self._buffer[:PART_BYTES]
             await self._keep(part)
 
+    async def commit_new(self, document: NewDocument) -> Accepted | None:
+        """Make bytes that nobody has sent before a document, the shortest way; else do nothing.
+
+        None: it takes `commit`.
+        """
+        try:
+            return await accepting.accept_new(
+                self._database, self._owner, self._received(), document, self._limits
+            )
+        except COLLISIONS:
+            return None
+
     async def commit(self, document: NewDocument, within: Within = nothing_else) -> Accepted:
         """Make the bytes a document with its first job, in one commit.
 
@@ -101,10 +113,10 @@ class IncomingFile:
         self._position += len(part)
 
     async def _commit_once(self, document: NewDocument, within: Within) -> Accepted:
-        received = Received(
-            self.size, self.sha256, self._file_id, self._position, bytes(self._buffer)
-        )
         async with self._database.commit(self._owner, "accept_document") as connection:
-            accepted = await accepting.accept(connection, received, document, self._limits)
+            accepted = await accepting.accept(connection, self._received(), document, self._limits)
             await within(connection, accepted)
         return accepted
+
+    def _received(self) -> Received:
+        return Received(self.size, self.sha256, self._file_id, self._position, bytes(self._buffer))

@@ -5,12 +5,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from docmill import progress
-from docmill.database import Async, Row, Statements
-from docmill.job_queue import LINES
+from docmill import job_queue, progress
+from docmill.database import ApiDatabase, Async, Row, Statements, every
 from docmill.lifecycle import ENDED, STAGES
 from docmill.progress import Count
 
@@ -18,6 +17,11 @@ STATEMENTS = Statements("status")
 
 # Positions in line are counted as far as this; it stands for itself and all behind it.
 LINE_END = 1000
+# The lines as PostgreSQL spells them: spelt once, and not for each status.
+SPELT_LINES = {
+    name: "{" + ",".join(map(str, values)) + "}"
+    for name, values in cast("dict[str, list[Any]]", job_queue.LINES).items()
+}
 # Below this much of the work nothing can be said about how long the rest takes.
 ETA_FROM_PERCENT = 1.0
 # (age of the document in seconds, when to ask again): quick at first, patient later.
@@ -27,16 +31,19 @@ ASK_AGAIN_LATER = 15
 
 async def read(connection: Async, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """The statuses of these documents, newest first; those that are not there are left out."""
-    cursor = await connection.execute(
-        STATEMENTS.read_status, {"ids": list(ids), "line_end": LINE_END, **LINES}
-    )
-    return [shown(row) for row in await cursor.fetchall()]
+    return [shown(row) for row in await every(connection, STATEMENTS.read_status, _told(None, ids))]
+
+
+async def read_one(database: ApiDatabase, owner: UUID, document_id: UUID) -> dict[str, Any] | None:
+    """The status of one document, in a transaction of its own; None where there is no such."""
+    rows = await database.asked(STATEMENTS.read_status, _told(owner, [document_id]))
+    return shown(rows[0]) if rows else None
 
 
 async def read_position(connection: Async, document_id: UUID) -> int:
     """The place in line of a document that has just come; LINE_END is that and all behind it."""
     cursor = await connection.execute(
-        STATEMENTS.read_position, {"document_id": document_id, "line_end": LINE_END, **LINES}
+        STATEMENTS.read_position, {"document_id": document_id, "line_end": LINE_END, **SPELT_LINES}
     )
     row = await cursor.fetchone()
     return int(row["position"]) if row and row["position"] else LINE_END
@@ -46,6 +53,10 @@ async def read_versions(connection: Async, ids: Sequence[UUID]) -> dict[UUID, in
     """The versions of these documents; those that are not there are left out."""
     cursor = await connection.execute(STATEMENTS.read_versions, {"ids": list(ids)})
     return {row["id"]: row["version"] for row in await cursor.fetchall()}
+
+
+def _told(asking: UUID | None, ids: Sequence[UUID]) -> dict[str, Any]:
+    return {"asking": asking, "ids": list(ids), "line_end": LINE_END, **SPELT_LINES}
 
 
 def shown(row: Row) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from uuid import UUID
 import pytest
 
 from docmill import job_queue, status
+from docmill.accepting import Accepted, Limits, NewDocument
 from docmill.database import Addresses, ApiDatabase, Sync
 from docmill.errors import Failure
 from docmill.job_queue import Claimant
+from docmill.receiving import IncomingFile
 from docmill.retry import RetryPolicy
 from made_rows import LEASE_SECONDS, OWNER, claimed, uploaded
 
@@ -65,6 +67,38 @@ def test_what_was_begun_stands_before_what_was_not_and_later_tries_do_not_stand_
     assert positions(addresses, waits) == [1]
     job_queue.fail(worker_connection, begun, Failure("INTERNAL"), RetryPolicy(60, 60))
     assert positions(addresses, waits) == [1]
+
+
+def test_what_is_new_is_told_the_place_that_its_status_tells(
+    admin: Sync, addresses: Addresses, worker_connection: Sync
+) -> None:
+    for priority in ("low", "normal", "high", "normal"):
+        uploaded(admin, priority=priority)
+    uploaded(admin, ANOTHER)
+    begun = claimed(worker_connection)
+    job_queue.enqueue(worker_connection, begun, "chunk", [job_queue.Part(n) for n in range(2)])
+    worker_connection.commit()
+    sent = [accepted(addresses, priority) for priority in ("normal", "high", "low")]
+    assert [place for _, place in sent] == [5, 3, 8]
+    assert positions(addresses, *(document for document, _ in sent)) == [6, 3, 8]
+
+
+def accepted(addresses: Addresses, priority: str) -> tuple[UUID, int | None]:
+    """A document that the owner sends, and its place in line as the answer has it."""
+
+    async def send() -> Accepted | None:
+        api = ApiDatabase(addresses.api, connections=1)
+        await api.open()
+        try:
+            file = IncomingFile(api, OWNER, Limits(1000, None, 5))
+            await file.write(priority.encode())
+            return await file.commit_new(NewDocument("a.txt", priority=priority))
+        finally:
+            await api.close()
+
+    new = asyncio.run(send())
+    assert new is not None
+    return new.document_id, new.position
 
 
 def test_the_end_of_the_line_stands_for_all_behind_it(

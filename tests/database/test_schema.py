@@ -165,6 +165,21 @@ def test_every_reference_between_owned_tables_carries_the_owner(admin: Sync) -> 
             assert "(owner_id, " in row["text"], row
 
 
+def test_what_the_api_asks_in_one_statement_sees_its_owners_rows_only_and_writes_if_it_may(
+    admin: Sync,
+) -> None:
+    """Row-level security holds in a function that runs as its caller; a stable one can't write."""
+    rows = admin.execute(
+        "select proname, prosecdef, provolatile from pg_proc"
+        " where proname in ('document_statuses', 'add_new_document')"
+    ).fetchall()
+    assert {row["proname"]: row["provolatile"] for row in rows} == {
+        "document_statuses": "s",
+        "add_new_document": "v",
+    }
+    assert not any(row["prosecdef"] for row in rows)
+
+
 def test_the_login_roles_are_no_superusers_and_own_nothing(admin: Sync) -> None:
     roles = admin.execute(
         """select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,

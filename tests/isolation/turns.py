@@ -7,7 +7,7 @@ decides anything.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from docmill.database import STATEMENT_NAME, ApiDatabase, Async, Row, Sync, WorkerDatabase
+from docmill.database import STATEMENT_NAME, ApiDatabase, Async, Row, Sync, WorkerDatabase, every
 from docmill.failpoint import ApiCommit, WorkerCommit
 
 COMMIT = "commit"
@@ -198,3 +198,10 @@ class TurnApiDatabase(ApiDatabase):
             finally:
                 connection.cursor_factory = psycopg.AsyncCursor
             _arrive(connection, COMMIT)
+
+    async def committed(
+        self, name: ApiCommit, statement: bytes, parameters: Mapping[str, Any]
+    ) -> list[Row]:
+        """With the statement and its commit apart, which others may come between here alone."""
+        async with self.commit(parameters["asking"], name) as connection:
+            return await every(connection, statement, parameters)

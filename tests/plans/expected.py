@@ -66,6 +66,7 @@ ERROR = Jsonb({"code": "INTERNAL"})
 ALWAYS: Mapping[str, Any] = {
     **job_queue.LINES,
     "after": id_of("owner", 7),
+    "asking": None,
     "base": 2.0,
     "cap": 300.0,
     "checkpoint": None,
@@ -136,6 +137,18 @@ COSTS = {
     ),
     "accepting.add_first_job": Cost(100, "bare"),
     "accepting.add_file": Cost(100, told={"sha256": HASH, "size": 5, "data": b"hello"}),
+    "accepting.add_new": Cost(
+        2500,
+        "waiting",
+        {
+            "sha256": bytes([7]) * 32,
+            "data": b"hello",
+            "collection": "fresh",
+            "filename": "c.txt",
+            "external_id": "fresh",
+            "metadata": Jsonb({}),
+        },
+    ),
     "accepting.begin_file": Cost(100),
     "accepting.complete_file": Cost(100, "received", {"sha256": HASH, "size": 5}),
     "accepting.find_collection": Cost(100, told={"name": "papers"}),

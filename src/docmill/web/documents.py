@@ -106,11 +106,10 @@ def _is_known(request: Request, body: dict[str, Any]) -> bool:
 
 
 async def _status(service: Service, owner: UUID, document: UUID) -> dict[str, Any]:
-    async with service.database.reading(owner) as connection:
-        statuses = await status.read(connection, [document])
-    if not statuses:
+    shown = await status.read_one(service.database, owner, document)
+    if shown is None:
         raise not_found()
-    return statuses[0]
+    return shown
 
 
 # one document ----------------------------------------------------------------------------

@@ -136,12 +136,22 @@ async def shown_after(
 
     A document that is new is as it was made just now; only its place in line is not known yet.
     """
-    now: dict[str, Any]
     if accepted.outcome == "accepted":
-        position = await status.read_position(connection, accepted.document_id)
-        now = {"filename": name, "status": "queued", "queue_position": position, "done": False}
-    else:
-        (now,) = await status.read(connection, [accepted.document_id])
+        position = accepted.position
+        if position is None:
+            position = await status.read_position(connection, accepted.document_id)
+        return shown_new(accepted.document_id, position, sha256, name)
+    (now,) = await status.read(connection, [accepted.document_id])
+    return _shown(accepted, sha256, now)
+
+
+def shown_new(document_id: UUID, position: int, sha256: bytes, name: str) -> dict[str, Any]:
+    """The body of the answer to a document that has just come."""
+    now = {"filename": name, "status": "queued", "queue_position": position, "done": False}
+    return _shown(Accepted(document_id, "accepted"), sha256, now)
+
+
+def _shown(accepted: Accepted, sha256: bytes, now: dict[str, Any]) -> dict[str, Any]:
     where = f"/documents/{accepted.document_id}"
     return {
         "document_id": str(accepted.document_id),
@@ -204,6 +214,10 @@ class Receiving:
     async def _accepted(
         self, file: IncomingFile, document: NewDocument, request: Running | None
     ) -> JSONResponse:
+        if request is None and (new := await file.commit_new(document)):
+            assert new.position is not None  # noqa: S101 - it comes with what is new
+            shown = shown_new(new.document_id, new.position, file.sha256, document.filename)
+            return self._answer(202, shown)
         given: list[tuple[int, dict[str, Any]]] = []
 
         async def within(connection: Async, accepted: Accepted) -> None:
@@ -216,6 +230,9 @@ class Receiving:
 
         await file.commit(document, within)
         ((code, shown),) = given
+        return self._answer(code, shown)
+
+    def _answer(self, code: int, shown: dict[str, Any]) -> JSONResponse:
         log.info("document %s is here: %s", shown["document_id"], shown["outcome"])
         return answer(code, shown)
 
