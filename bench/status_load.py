@@ -22,6 +22,8 @@ from docmill.database import connect
 CONNECTIONS = 8
 HERE = Path(__file__).parent
 PAGES = 300
+# Of so many pages each: more than two workers can read while statuses are asked.
+DOCUMENTS, DOCUMENTS_QUICK = 1200, 200
 
 
 def run(bench: Bench) -> Iterator[Row]:
@@ -44,7 +46,7 @@ def run(bench: Bench) -> Iterator[Row]:
             return loaded(where + path, seconds, *headers)
 
         idle = interleaved(bench.rounds, {"docmill": lambda _: load(address)})
-        with saturated(client, url):
+        with saturated(client, url, bench.size(DOCUMENTS, DOCUMENTS_QUICK)):
             samples = interleaved(
                 bench.rounds,
                 {
@@ -94,10 +96,10 @@ def loaded(url: str, seconds: int, *headers: str) -> Numbers:
 
 
 @contextmanager
-def saturated(client: Client, url: str) -> Iterator[None]:
+def saturated(client: Client, url: str, documents: int) -> Iterator[None]:
     """The workers have more to do than they can, from the first claim on to the block's end."""
     content = files.long_pdf(PAGES, "load")
-    for number in range(40):
+    for number in range(documents):
         client.upload("load.pdf", content, collection=str(number))
     with connect(url, autocommit=True) as admin:
 

@@ -34,10 +34,12 @@ async def read(connection: Async, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return [shown(row) for row in await every(connection, STATEMENTS.read_status, _told(None, ids))]
 
 
-async def read_one(database: ApiDatabase, owner: UUID, document_id: UUID) -> dict[str, Any] | None:
-    """The status of one document, in a transaction of its own; None where there is no such."""
-    rows = await database.asked(STATEMENTS.read_status, _told(owner, [document_id]))
-    return shown(rows[0]) if rows else None
+async def read_of(
+    database: ApiDatabase, owner: UUID, ids: Sequence[UUID]
+) -> dict[UUID, dict[str, Any]]:
+    """The statuses of these documents of an owner by their ids, in a transaction of their own."""
+    rows = await database.asked(STATEMENTS.read_status, _told(owner, ids))
+    return {row["id"]: shown(row) for row in rows}
 
 
 async def read_position(connection: Async, document_id: UUID) -> int:

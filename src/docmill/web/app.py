@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from docmill import __version__
 from docmill.accepting import Limits
+from docmill.asked_together import Statuses
 from docmill.changes import Changes
 from docmill.config import Settings
 from docmill.database import ApiDatabase
@@ -42,16 +43,17 @@ from docmill.web.measured import Measured
 from docmill.web.service import Service
 from docmill.web.traced import Traced
 
+# A request's route is looked for in this order: first come those that are asked all the time.
 MODULES = (
+    upload,
+    document_list,
+    events,  # before documents, one of which it could else be taken for
+    documents,
     health,
     metrics,
     page,
     session,
-    upload,
     tus,
-    document_list,
-    events,  # before documents, one of which it could else be taken for
-    documents,
     search,
     operations,
     webhooks,
@@ -115,7 +117,16 @@ def create_app(
     limits = limits_of(settings)
     uploads = Uploads(database, limits, settings.upload_expiry_seconds)
     app.state.service = Service(
-        settings, database, embedder, watch, changes, limits, uploads, authenticator, tick
+        settings,
+        database,
+        embedder,
+        Statuses(database),
+        watch,
+        changes,
+        limits,
+        uploads,
+        authenticator,
+        tick,
     )
     problems.install(app, [route for module in MODULES for route in module.router.routes])
     for module in MODULES:

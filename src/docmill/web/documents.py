@@ -18,7 +18,14 @@ from docmill.lifecycle import PRIORITIES
 from docmill.search import chunk_id
 from docmill.web import conditional, paging
 from docmill.web.description import Responses, refusals, shaped
-from docmill.web.service import Service, TheControl, TheOwner, TheService
+from docmill.web.service import (
+    Service,
+    TheControl,
+    TheOwner,
+    TheService,
+    owner_of,
+    service_of,
+)
 from docmill.web.shapes import ChunkList, Document, JobList, Leaf, PageList
 
 router = APIRouter()
@@ -72,10 +79,9 @@ def document_id_of(text: str) -> UUID:
 
 
 @router.get("/documents/{document_id}/status", responses=seen(Status), openapi_extra=PATIENT)
-async def read_status(
-    document_id: str, request: Request, service: TheService, owner: TheOwner
-) -> Response:
+async def read_status(document_id: str, request: Request) -> Response:
     """How the document stands. `Prefer: wait=25` holds the answer until it stands otherwise."""
+    service, owner = service_of(request), owner_of(request)
     document = document_id_of(document_id)
     body = await _status(service, owner, document)
     headers = {}
@@ -106,7 +112,7 @@ def _is_known(request: Request, body: dict[str, Any]) -> bool:
 
 
 async def _status(service: Service, owner: UUID, document: UUID) -> dict[str, Any]:
-    shown = await status.read_one(service.database, owner, document)
+    shown = await service.statuses.of(owner, document)
     if shown is None:
         raise not_found()
     return shown

@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from docmill.accepting import Limits
+from docmill.asked_together import Statuses
 from docmill.changes import Changes
 from docmill.config import Settings
 from docmill.control import Control
@@ -34,6 +35,7 @@ class Service:
     settings: Settings
     database: ApiDatabase
     embedder: Embedder
+    statuses: Statuses
     watch: VersionWatch
     changes: Changes
     limits: Limits
@@ -42,12 +44,29 @@ class Service:
     tick: Tick
 
 
-async def _service(request: Request) -> Service:
+def service_of(request: Request) -> Service:
+    """The process's service, for routes that are asked all the time.
+
+    What FastAPI does for each dependency of a route is a fifteenth of a status.
+    """
     service: Service = request.app.state.service
     return service
 
 
+def owner_of(request: Request) -> UUID:
+    """Who asks, for such routes."""
+    return _identified(request).owner
+
+
+async def _service(request: Request) -> Service:
+    return service_of(request)
+
+
 async def _identity(request: Request) -> Identity:
+    return _identified(request)
+
+
+def _identified(request: Request) -> Identity:
     """Who asks, as the edge found out; it lets nobody unknown come here."""
     identity: Identity | None = request.scope["state"]["identity"]
     if identity is None:

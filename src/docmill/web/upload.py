@@ -22,7 +22,7 @@ from docmill.receiving import IncomingFile, nothing_else
 from docmill.web import body, shapes, upload_fields
 from docmill.web.body import Body, CutOff
 from docmill.web.description import Responses, links, refusals
-from docmill.web.service import Service, TheOwner, TheService
+from docmill.web.service import Service, owner_of, service_of
 from docmill.web.upload_fields import new_document, text_of
 
 log = logging.getLogger(__name__)
@@ -95,8 +95,9 @@ ANSWERS: Responses = {
     openapi_extra=BODY,
 )
 @router.post("/documents", status_code=202, responses=ANSWERS, openapi_extra=BODY)
-async def upload(request: Request, service: TheService, owner: TheOwner) -> JSONResponse:
+async def upload(request: Request) -> JSONResponse:
     """Take a document. 202 means: bytes, document and first job are committed."""
+    service, owner = service_of(request), owner_of(request)
     refuse_by_headers(request, service.settings.max_upload_bytes)
     receiving = Receiving(request, service, owner)
     if key := request.headers.get("idempotency-key"):
