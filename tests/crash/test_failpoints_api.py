@@ -88,7 +88,9 @@ def request_for(  # noqa: PLR0911 - one return per kind of commit
     """The request on whose way the commit lies, and a document in the state that it needs."""
     name = f"{uuid4().hex}.txt"
     if commit in {"keep_part", "accept_document"}:
-        content = form(name, os.urandom(3 * PART if commit == "keep_part" else 100))
+        content = form(
+            name, os.urandom(3 * PART if commit == "keep_part" else next(ACCEPTED_BYTES))
+        )
         return Request("POST", "/documents", content, is_there, name)
     if commit == "forget_upload":
         broken = form(name, os.urandom(3 * PART), end=b"no boundary")
@@ -106,6 +108,8 @@ def request_for(  # noqa: PLR0911 - one return per kind of commit
     return Request("POST", f"/documents/{document}/{commit}", b"", in_state(*states), document)
 
 
+# One statement takes what fits in a part, a transaction of several what does not.
+ACCEPTED_BYTES = itertools.cycle([100, PART + 100])
 # Several acts of one kind of commit: each is struck by some of the faults.
 WEBHOOK_ACTS = {
     "change_webhook": itertools.cycle(["add", "change", "delete", "rotate"]),
