@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from docmill import lexical
 from docmill.database import Row, addresses, connect
 from docmill.documents import vector_literal
+from docmill.embed_static import NAME
 from docmill.search import CANDIDATES, STATEMENTS, fuse
 
 HITS = 10
@@ -24,6 +25,7 @@ class BareSearch:
     """An owner's searches, as the API's role."""
 
     def __init__(self, url: str, owner: UUID) -> None:
+        self._owner = owner
         self._claims = json.dumps({"sub": str(owner)})
         self._connection = connect(addresses(url).api)
         self._nearest = sql.SQL(STATEMENTS.nearest.decode()).format(
@@ -42,9 +44,11 @@ class BareSearch:
             self._execute(
                 "select set_config('request.jwt.claims', %(claims)s, true)", claims=self._claims
             )
-            self._execute(STATEMENTS.widen_vector_scan)
+            self._execute(STATEMENTS.find_model, name=NAME)
             shared = {"collection": None, "metadata": Jsonb({}), "limit": CANDIDATES}
-            near = self._execute(self._nearest, **shared, vector=vector_literal(vector))
+            near = self._execute(
+                self._nearest, **shared, owner=self._owner, vector=vector_literal(vector)
+            )
             words = self._execute(
                 STATEMENTS.matching,
                 **shared,

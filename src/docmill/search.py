@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,9 @@ Key = tuple[Any, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for. `vector` is the query's embedding; None in the mode `text`."""
+    """What is searched for, and whose. `vector`: the query's embedding; None in the mode `text`."""
 
+    owner: UUID
     text: str
     mode: str = "hybrid"
     limit: int = 10
@@ -60,7 +62,10 @@ async def find_model(connection: Async, name: str) -> Model:
 
 
 async def search(connection: Async, model: Model, query: Query) -> list[dict[str, Any]]:
-    """The best passages for a query, best first, in the shape of the contract's hits."""
+    """The best passages for a query, best first, in the shape of the contract's hits.
+
+    In the transaction that `find_model` was called in.
+    """
     by_vector = await _nearest(connection, model, query) if query.mode != "text" else {}
     by_words, in_a_row = await _matching(connection, query) if query.mode != "vector" else ({}, [])
     ranked = fuse([list(by_words), list(by_vector), in_a_row])[: query.limit]
@@ -87,12 +92,12 @@ def fuse(rankings: Sequence[Sequence[Key]]) -> list[tuple[Key, float]]:
 async def _nearest(connection: Async, model: Model, query: Query) -> dict[Key, float]:
     if query.vector is None or not query.vector.any():
         return {}
-    await connection.execute(STATEMENTS.widen_vector_scan)
     statement = sql.SQL(STATEMENTS.nearest.decode()).format(
         dimensions=sql.Literal(model.dimensions), model_id=sql.Literal(model.id)
     )
     cursor = await connection.execute(
-        statement, {**_filters(query), "vector": vector_literal(query.vector)}
+        statement,
+        {**_filters(query), "owner": query.owner, "vector": vector_literal(query.vector)},
     )
     return {_key(row): float(row["score"]) for row in await cursor.fetchall()}
 

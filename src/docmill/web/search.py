@@ -44,6 +44,7 @@ async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JS
         vectors = await asyncio.to_thread(service.embedder.embed, [asked.query])
         vector = vectors[0]
     query = search.Query(
+        owner=owner,
         text=asked.query,
         mode=asked.mode,
         limit=asked.limit,
