@@ -169,19 +169,21 @@ def refuse_without_room(size: int, limits: Limits) -> None:
         limits.disk.refuse(size)
 
 
-async def keep_part(connection: Async, file_id: UUID, position: int, part: bytes) -> None:
-    """Keep some of a file's bytes.
+async def keep_alive(connection: Async, file_id: UUID) -> None:
+    """Say that a file's bytes still come, before some of them are kept.
 
     Raises:
         Problem: UPLOAD_CUT_OFF, the file was given up for dead.
     """
-    kept = await one(
-        connection,
-        STATEMENTS.keep_part,
-        {"file_id": file_id, "position": position, "data": part, "patience": PATIENCE_SECONDS},
-    )
-    if kept is None:
+    given = {"file_id": file_id, "patience": PATIENCE_SECONDS}
+    if await one(connection, STATEMENTS.keep_alive, given) is None:
         raise Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.")
+
+
+async def keep_part(connection: Async, file_id: UUID, position: int, part: bytes) -> None:
+    """Keep some of a file's bytes, of which `keep_alive` has spoken in this transaction."""
+    given = {"file_id": file_id, "position": position, "data": part}
+    await connection.execute(STATEMENTS.keep_part, given)
 
 
 async def begin_file(connection: Async) -> UUID:
@@ -281,6 +283,7 @@ async def _complete(connection: Async, received: Received, limits: Limits) -> UU
         assert row is not None  # noqa: S101 - as in begin_file
         return UUID(str(row["id"]))
     if received.rest:
+        await keep_alive(connection, received.file_id)
         await keep_part(connection, received.file_id, received.position, received.rest)
     await connection.execute(STATEMENTS.complete_file, {**content, "file_id": received.file_id})
     return received.file_id

@@ -28,17 +28,17 @@ with whole as (
 )
 select id from whole;
 
+-- keep_alive --
+-- Moves the deadline of a file on; without its row (it was pruned) its bytes are refused. And for this
+-- transaction: statements are planned without their values. With them, a part of a mebibyte is a
+-- constant, which the planner copies again and again.
+update files
+set receiving_until = greatest(receiving_until, now() + make_interval(secs => %(patience)s))
+where id = %(file_id)s and receiving_until is not null
+returning set_config('plan_cache_mode', 'force_generic_plan', true);
+
 -- keep_part --
--- The row moves its deadline on; without the row (it was pruned) the part is refused.
-with alive as (
-  update files set receiving_until = greatest(
-    receiving_until, now() + make_interval(secs => %(patience)s))
-  where id = %(file_id)s and receiving_until is not null
-  returning id
-)
-insert into file_parts (file_id, position, data)
-select id, %(position)s, %(data)s from alive
-returning position;
+insert into file_parts (file_id, position, data) values (%(file_id)s, %(position)s, %(data)s);
 
 -- complete_file --
 update files set sha256 = %(sha256)s, size = %(size)s, receiving_until = null

@@ -26,7 +26,7 @@ COMMIT = "commit"
 QUIET = frozenset({
     "find_document", "claim_jobs", "end_attempt", "list_unfinished", "complete_documents",
     "drop_other_pages", "drop_other_chunks", "enqueue_jobs", "enqueue_taken_jobs", "wake_workers",
-    "begin_file", "keep_part", "add_first_job", "announce_ends", "hold_webhooks",
+    "begin_file", "keep_alive", "keep_part", "add_first_job", "announce_ends", "hold_webhooks",
     "reap_deliveries", "change_webhook", "forget_failures", "look_for_waiting",
 })  # fmt: skip
 # One step however often it is repeated: after the first time the row is held.

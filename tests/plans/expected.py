@@ -155,6 +155,7 @@ COSTS = {
     "accepting.find_content": Cost(100, told={"sha256": HASH}),
     "accepting.find_existing": Cost(100, told={"collection_id": None, "external_id": None}),
     "accepting.forget_file": Cost(200, "received"),
+    "accepting.keep_alive": Cost(100, "received"),
     "accepting.keep_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
     "accepting.replace_document": Cost(200, told={"filename": "b.pdf", "metadata": Jsonb({})}),
     "changes.read_states": Cost(5000, told={"newest": 200, "in_work": 500, "known": []}),
