@@ -19,7 +19,7 @@ from running import Started
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([
-    f"docmill.{place.split(':')[0]}" for place in COMMANDS.values()
+    f"docmill.{place.split(':')[0]}" for place, _ in COMMANDS.values()
 ])  # fmt: skip
 
 
