@@ -41,9 +41,10 @@ returning set_config('plan_cache_mode', 'force_generic_plan', true);
 insert into file_parts (file_id, position, data) values (%(file_id)s, %(position)s, %(data)s);
 
 -- complete_file --
+-- What follows is planned with its values again.
 update files set sha256 = %(sha256)s, size = %(size)s, receiving_until = null
 where id = %(file_id)s and receiving_until is not null
-returning id;
+returning set_config('plan_cache_mode', 'auto', true);
 
 -- forget_file --
 -- Bytes that were not taken, or that are here already.

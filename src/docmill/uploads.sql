@@ -40,11 +40,12 @@ update uploads set holder = null where id = %(id)s and document_id is null;
 
 -- advance --
 -- An offset compare-and-swap, in the transaction that keeps the bytes. No row: another request holds
--- the upload, or it is not where this one thinks.
+-- the upload, or it is not where this one thinks. The part that follows is planned without its bytes,
+-- which the planner would copy again and again.
 update uploads
 set received = %(after)s, expires_at = now() + make_interval(secs => %(expiry)s)
 where id = %(id)s and holder = %(holder)s and received = %(before)s and document_id is null
-returning expires_at;
+returning expires_at, set_config('plan_cache_mode', 'force_generic_plan', true);
 
 -- is_held --
 select 1 from uploads
