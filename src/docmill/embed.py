@@ -40,15 +40,22 @@ class Embedder(Protocol):
         """Let go of connections."""
 
 
-def create_embedder(settings: Settings) -> Embedder:
+def create_embedder(settings: Settings, table: int | None = None) -> Embedder:
     """The embedder that the settings name, ready for use.
+
+    `table` is what `table_of` said in the process that started this one, and left open for it.
 
     Raises:
         Unavailable: the weights of the static embedder are not what they must be.
     """
     if settings.embedder == "openai":
         return embed_openai.OpenAIEmbedder(_endpoint(settings))
-    return embed_static.StaticEmbedder()
+    return embed_static.StaticEmbedder(table)
+
+
+def table_of(embedder: Embedder) -> int | None:
+    """The descriptor of memory that other processes may share with this one; None where none is."""
+    return embedder.table if isinstance(embedder, embed_static.StaticEmbedder) else None
 
 
 def model_of(settings: Settings) -> tuple[str, int]:

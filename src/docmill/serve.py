@@ -51,10 +51,11 @@ def serve(settings: Settings, addresses: Addresses) -> None:
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(settings))
+        embedder = embed.create_embedder(settings)
         app = create_app(
             settings,
             ApiDatabase(addresses.api),
-            embed.create_embedder(settings),
+            embedder,
             Tick(addresses),
         )
         server = _Server(
@@ -72,7 +73,7 @@ def serve(settings: Settings, addresses: Addresses) -> None:
                 timeout_graceful_shutdown=CLOSING_SECONDS,
             )
         )
-        stack.enter_context(_workers(settings, addresses))
+        stack.enter_context(_workers(settings, addresses, embed.table_of(embedder)))
         stack.enter_context(_signals_end(server))
         host, port = listener.getsockname()[:2]
         log.info("docmill serves http://%s:%s", f"[{host}]" if ":" in host else host, port)
@@ -133,9 +134,9 @@ def _signals_end(server: uvicorn.Server) -> Iterator[None]:
 
 
 @contextmanager
-def _workers(settings: Settings, addresses: Addresses) -> Iterator[None]:
+def _workers(settings: Settings, addresses: Addresses, table: int | None) -> Iterator[None]:
     """Keep the worker processes running for the length of a block, then drain them."""
-    keepers = [WorkerKeeper(number, addresses) for number in range(1, settings.workers + 1)]
+    keepers = [WorkerKeeper(number, addresses, table) for number in range(1, settings.workers + 1)]
     for keeper in keepers:
         keeper.start()
     try:
@@ -150,8 +151,9 @@ def _workers(settings: Settings, addresses: Addresses) -> Iterator[None]:
 class WorkerKeeper:
     """One worker process, replaced when it dies, with longer pauses if it dies at once."""
 
-    def __init__(self, number: int, addresses: Addresses) -> None:
+    def __init__(self, number: int, addresses: Addresses, table: int | None) -> None:
         self._number = number
+        self._table = table
         self._environment = worker_process.environment(addresses)
         self._ended = threading.Event()
         self._process = self._spawn()
@@ -179,8 +181,12 @@ class WorkerKeeper:
             self._process.stdin.close()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        sharing = () if self._table is None else (f"--embedding-table={self._table}",)
         return subprocess.Popen(
-            worker_process.command(), stdin=subprocess.PIPE, env=self._environment
+            worker_process.command(*sharing),
+            stdin=subprocess.PIPE,
+            env=self._environment,
+            pass_fds=() if self._table is None else (self._table,),
         )
 
     def _keep(self) -> None:

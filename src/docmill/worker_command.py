@@ -36,9 +36,15 @@ EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: cron may simply try again
     help="With --once: give back what is not finished by then.",
 )
 @click.option("--end-with-stdin", is_flag=True, hidden=True)
+@click.option("--embedding-table", type=int, hidden=True)
 @settings_as_flags(*DATABASE_FLAGS, *WORK_FLAGS, "drain_seconds", "metrics_port", "metrics_host")
 def worker_command(
-    *, once: bool, max_seconds: float, end_with_stdin: bool, **flags: str | None
+    *,
+    once: bool,
+    max_seconds: float,
+    end_with_stdin: bool,
+    embedding_table: int | None,
+    **flags: str | None,
 ) -> None:
     """Start a worker: as many, on as many machines, as wanted, on the same database.
 
@@ -54,7 +60,9 @@ def worker_command(
     ):
         check_schema(where)
         with explained(unavailable):
-            working = Worker(settings, where.worker, embed.create_embedder(settings))
+            working = Worker(
+                settings, where.worker, embed.create_embedder(settings, embedding_table)
+            )
         stop_on_signals(working)
         if end_with_stdin:
             stop_when_read(0, working)
