@@ -26,7 +26,8 @@ Vectors = NDArray[np.float32]
 def vectors(seed: int) -> Vectors:
     """One per passage, of length 1."""
     drawn = np.random.default_rng(seed).normal(size=(PASSAGES, DIMENSIONS))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    of_length_1: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return of_length_1
 
 
 def searchable(
@@ -156,7 +157,7 @@ def test_words_are_found_for_the_owner_of_the_claim_alone(
                     "select count(*) as n from"
                     " find_by_words('shared', '{shared}', 'shared', null, '{}', 100)"
                 )
-                return (await cursor.fetchone() or {})["n"]
+                return int((await cursor.fetchone() or {})["n"])
         finally:
             await database.close()
 
