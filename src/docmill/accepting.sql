@@ -2,7 +2,7 @@
 
 -- add_new --
 -- All of it for bytes that fit in one part and were never sent before, by a function that the server's
--- session has planned: migrations/0016. No row: something is here already, and nothing was written.
+-- session has planned: migrations/0015. No row: something is here already, and nothing was written.
 -- `asking` is null where the transaction has said who asks.
 select document_id, position from add_new_document(
   %(asking)s, %(sha256)b, %(data)b, %(collection)s, %(filename)s, %(external_id)s, %(metadata)s,

@@ -2,7 +2,7 @@
 
 Everything here works behind a transaction pooler: no prepared statements, no session settings, no
 session locks. LISTEN is the one exception, and it is only ever a hint (`wakeup.py`). What is asked
-all the time is a function of the database, whose plans the server keeps (`migrations/0016`).
+all the time is a function of the database, whose plans the server keeps (`migrations/0015`).
 """
 
 import hashlib

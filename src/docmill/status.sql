@@ -5,7 +5,7 @@
 
 -- read_status --
 -- One row per document with everything its status says, as of one snapshot. A function, which the
--- server's session has planned: migrations/0016. `asking` is null where the transaction has said who
+-- server's session has planned: migrations/0015. `asking` is null where the transaction has said who
 -- asks.
 select * from document_statuses(
   %(asking)s, %(ids)s, %(line_end)s, %(stages)s::text[], %(priorities)s::smallint[]);
