@@ -16,6 +16,7 @@ JOBS ?= 1000000
 DOCUMENTS ?= 1000
 BENCH ?=
 ROUNDS ?= 3
+SHARE ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve check test orders storm machines year hostile fuzz plans bench docs image-steps site lock clean
@@ -65,8 +66,8 @@ hostile: $(VENV)/installed-dev ## hostile files of every kind: how each ends, it
 orders: $(VENV)/installed-dev ## docmill's operations against each other in every order there is
 	$(BIN)/pytest tests/isolation --breaks 99 --timeout 1800
 
-bench: $(VENV)/installed-dev $(RIVALS)/installed ## docmill beside its limits and rivals: BENCH="corpus upload" ROUNDS=3 QUICK=1
-	$(BIN)/python bench $(BENCH) --rounds $(ROUNDS) $(if $(QUICK),--quick)
+bench: $(VENV)/installed-dev $(RIVALS)/installed ## docmill beside its limits and rivals: BENCH="corpus upload" ROUNDS=3 QUICK=1 SHARE=0.1
+	$(BIN)/python bench $(BENCH) --rounds $(ROUNDS) --share $(SHARE) $(if $(QUICK),--quick)
 
 image-steps: $(VENV)/installed ## do what the Dockerfile says without an engine, and use what comes out
 	$(BIN)/python scripts/try_dockerfile.py

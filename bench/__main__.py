@@ -1,6 +1,6 @@
 """Run the benchmarks: each line beside its limit or its rivals, in turns, on this machine.
 
-python bench [LINE…] [--quick] [--rounds N] [--out FOLDER]
+python bench [LINE…] [--quick] [--rounds N] [--share PART] [--out FOLDER]
 """
 
 import argparse
@@ -62,7 +62,7 @@ def run_line(name: str, chosen: argparse.Namespace) -> list[Row]:
     module = importlib.import_module(name)
     print(f"\n{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
     with tempfile.TemporaryDirectory(prefix="docmill-bench-") as folder:
-        bench = Bench(Path(folder), chosen.rounds, chosen.quick, rivals.python())
+        bench = Bench(Path(folder), chosen.rounds, chosen.quick, rivals.python(), chosen.share)
         return list(module.run(bench))
 
 
@@ -72,6 +72,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("lines", nargs="*", metavar="LINE", help=f"of {', '.join(LINES)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the bench")
     parser.add_argument("--rounds", type=int, default=3, help="of each line (3)")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of each line's data, to see growth"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for the results")
     chosen = parser.parse_args()
     if unknown := set(chosen.lines) - set(LINES):

@@ -25,17 +25,19 @@ Samples = dict[str, dict[str, list[float]]]
 class Bench:
     """How much is asked of this run. `folder` is for whatever a line needs, and goes at the end.
 
-    `rival_python` has the rivals' packages; None where they could not be installed.
+    `rival_python` has the rivals' packages; None where they could not be installed. `share` is how
+    much of its data a line takes, to see how it grows.
     """
 
     folder: Path
     rounds: int = 3
     quick: bool = False
     rival_python: Path | None = None
+    share: float = 1.0
 
     def size(self, full: int, quick: int) -> int:
         """The size to take: a quick one is to try the bench itself, its numbers mean little."""
-        return quick if self.quick else full
+        return quick if self.quick else max(1, round(full * self.share))
 
 
 @dataclass(frozen=True, slots=True)
