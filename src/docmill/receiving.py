@@ -110,6 +110,8 @@ class IncomingFile:
 
         None: it takes `commit`.
         """
+        if self.size > PART_BYTES:
+            return None  # some of it is kept, or about to be, in parts of its own
         try:
             return await accepting.accept_new(
                 self._database, self._owner, self._received(), document, self._limits
