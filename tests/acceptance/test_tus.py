@@ -223,6 +223,7 @@ def test_slice_with_a_checksum_counts_only_when_it_has_come_whole(docmill: Docmi
     assert offset(docmill, where) == 0
     other = text(len(content))
     answer = until(lambda: unlocked(patch(docmill, where, 0, other)), "the cut request has ended")
+    assert answer.status_code == 204, answer.text
     assert kept(docmill, answer.headers["docmill-document-id"]) == other
 
 
