@@ -192,9 +192,9 @@ class Worker:
             self._running.add(self._slots.submit(self._carry, holds))
         if jobs:
             self._served = jobs[-1].owner_id
-        # So few, and small ones only: nothing else is waiting now.
-        if all(job.small for job in jobs) and len(jobs) < GROUP // 4:
-            self._gathering_until = time.monotonic() + GATHER_SECONDS
+            # So few, and small ones only: nothing else is waiting now.
+            if all(job.small for job in jobs) and len(jobs) < GROUP // 4:
+                self._gathering_until = time.monotonic() + GATHER_SECONDS
         self._tally.claimed += len(jobs)
         if jobs and self._idle:
             self._set_idle(idle=False)
