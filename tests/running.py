@@ -116,6 +116,8 @@ class Started:
         """Wait for the end; the exit status."""
         status = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)  # children may hold its output for a moment longer
+        # Closing what is being read would wait for ever.
+        assert not self._reader.is_alive(), "some child of it holds its output still"
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
