@@ -29,7 +29,7 @@ CHUNKS_PER_COMMIT = 512
 FILES = "copy files (id, owner_id, sha256, size) from stdin (format binary)"
 PARTS = "copy file_parts (owner_id, file_id, position, data) from stdin (format binary)"
 DOCUMENTS = (
-    "copy documents (id, owner_id, file_id, filename, status, serving, served_file_id,"
+    "copy documents (id, owner_id, file_id, external_id, filename, status, serving, served_file_id,"
     " served_filename, pages_done, pages_total, chunks_done, chunks_total, embedded_done,"
     " started_at, completed_at) from stdin"
 )
@@ -123,12 +123,25 @@ class Tables:
 
 
 def document_rows(owner: UUID, made: Made) -> Iterator[tuple[object, ...]]:
-    """A row per document, as it is in the end."""
+    """A row per document as it is in the end, by a name of its own: its bytes may come again."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for document, file_id, name, read in made:
         pages, chunks = len(read.pages), len(read.chunks)
         counts = (pages, pages, chunks, chunks, chunks)
-        yield (document, owner, file_id, name, "completed", 1, file_id, name, *counts, now, now)
+        yield (
+            document,
+            owner,
+            file_id,
+            str(document),
+            name,
+            "completed",
+            1,
+            file_id,
+            name,
+            *counts,
+            now,
+            now,
+        )
 
 
 def chunk_rows(owner: UUID, made: Made) -> Iterator[tuple[object, ...]]:

@@ -84,19 +84,20 @@ WORDS = [
 def corpus(folder: Path) -> list[Path]:
     """Documents of all kinds, the largest first, so that none is still on its way at the end.
 
+    Each has bytes of its own: docmill answers known ones with the document that they are.
     DOCMILL_CORPUS names their folder. Without it, made texts and PDFs are written to `folder`.
     """
     if not CORPUS.is_dir():
         return made(folder)
-    found = [
-        path
+    found = {
+        path.read_bytes(): path
         for path in sorted(CORPUS.rglob("*"))
         if path.suffix.lower() in SUFFIXES
         and path.stat().st_size
         and path != CORPUS / "README.md"
         and not NO_DOCUMENTS & set(path.relative_to(CORPUS).parts)
-    ]
-    return sorted(found, key=lambda path: -path.stat().st_size)
+    }
+    return sorted(found.values(), key=lambda path: -path.stat().st_size)
 
 
 def made(folder: Path) -> list[Path]:
