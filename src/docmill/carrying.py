@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 # Jobs in a group at most: what a kill of the worker throws back. A queue of jobs without work goes
 # 1.3 times as fast by 32 as by 16, and 1.65 times by 64.
 GROUP = 64
-# Fewer are not dealt out to several slots: what they would gain in time they cost in commits.
-WORTH_A_SLOT = 16
 # What is done is committed by then, for who watches one of the documents, and against a crash.
 GROUP_SECONDS = 0.5
 # And so many pages, passages or vectors are enough to be worth a commit.
@@ -61,8 +58,7 @@ def dealt(jobs: Sequence[Job], slots: int) -> list[list[Job]]:
     """The claimed jobs as groups, one for a slot: small ones are dealt out evenly, others alone."""
     alone = [[job] for job in jobs if not job.small]
     small = [job for job in jobs if job.small]
-    free = slots - len(alone)
-    groups = max(min(free, ceil(len(small) / WORTH_A_SLOT)), ceil(len(small) / GROUP))
+    groups = max(min(len(small), slots - len(alone)), -(-len(small) // GROUP))
     return alone + [small[nth::groups] for nth in range(groups)]
 
 

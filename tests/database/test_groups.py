@@ -9,7 +9,7 @@ import pytest
 
 from docmill import attempt, embed, job_queue
 from docmill.attempt import Stage
-from docmill.carrying import GROUP, WORTH_A_SLOT, dealt
+from docmill.carrying import GROUP, dealt
 from docmill.config import read_settings
 from docmill.database import Addresses, Sync
 from docmill.job_queue import SMALL_BYTES, Claimant
@@ -100,8 +100,7 @@ def test_small_ones_are_dealt_out_to_the_slots_that_are_free(
         uploaded(admin)
     jobs = claim(worker_connection, 3)
     assert [len(group) for group in dealt(jobs, 3)] == [1, GROUP // 2 + 1, GROUP // 2 + 1]
-    assert [len(group) for group in dealt(jobs[: WORTH_A_SLOT + 1], 3)] == [1, WORTH_A_SLOT]
-    assert [len(group) for group in dealt(jobs[: WORTH_A_SLOT + 2], 3)] == [1, 9, 8]
+    assert [len(group) for group in dealt(jobs[:3], 3)] == [1, 1, 1]
     assert [len(group) for group in dealt(jobs, 1)] == [1, GROUP // 2 + 1, GROUP // 2 + 1]
     assert dealt([], 3) == []
 
