@@ -61,8 +61,7 @@ def advance(connection: Sync, growths: Sequence[Growth]) -> None:
     grown = connection.execute(
         STATEMENTS.advance_documents,
         {
-            "document_ids": [growth.job.document_id for growth in growths],
-            "generations": [growth.job.generation for growth in growths],
+            **_generations([growth.job for growth in growths]),
             "pages": [growth.pages for growth in growths],
             "pages_totals": [growth.pages_total for growth in growths],
             "chunks": [growth.chunks for growth in growths],
@@ -87,13 +86,7 @@ def complete(connection: Sync, jobs: Sequence[Job]) -> None:
     """
     if not jobs:
         return
-    rows = connection.execute(
-        STATEMENTS.complete_documents,
-        {
-            "document_ids": [job.document_id for job in jobs],
-            "generations": [job.generation for job in jobs],
-        },
-    ).fetchall()
+    rows = connection.execute(STATEMENTS.complete_documents, _generations(jobs)).fetchall()
     if len(rows) < len(jobs):
         raise LeaseLost
     events.announce_ends(connection, [job.document_id for job in jobs])
@@ -227,8 +220,11 @@ def _generation(job: Job) -> dict[str, object]:
 
 def _owned(jobs: Sequence[Job]) -> dict[str, object]:
     """Whose rows they are, a job for each row."""
+    return {"owner_ids": [job.owner_id for job in jobs], **_generations(jobs)}
+
+
+def _generations(jobs: Sequence[Job]) -> dict[str, object]:
     return {
-        "owner_ids": [job.owner_id for job in jobs],
         "document_ids": [job.document_id for job in jobs],
         "generations": [job.generation for job in jobs],
     }

@@ -134,6 +134,8 @@ class Spool:
     def _leave(self, copy: Copy) -> None:
         with self._lock:
             copy.users -= 1
+            if copy.users:
+                return  # nothing is left alone by this; a group leaves its files one by one
             unused = [key for key, kept in self._copies.items() if not kept.users]
             for key in unused[: max(0, len(self._copies) - COPIES_KEPT)]:
                 self._copies.pop(key).file.close()
