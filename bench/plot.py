@@ -15,6 +15,8 @@ import pygal
 from pygal.style import CleanStyle
 
 Rows = list[dict[str, Any]]
+# The factors that are drawn: a line that is a thousand times better than its target hides the rest.
+DRAWN = (0.1, 20)
 
 
 def main() -> None:
@@ -37,7 +39,8 @@ def ratios(folder: Path, rows: Rows) -> Path | None:
             continue
         value = statistics.median(values)
         factor = target["bound"] / value if target["at_most"] else value / target["bound"]
-        bars.append((row["what"], factor))
+        against = f" / {row['against']}" if row["against"] else ""
+        bars.append((row["what"] + against, factor))
     if not bars:
         return None
     chart = pygal.HorizontalBar(
@@ -48,16 +51,28 @@ def ratios(folder: Path, rows: Rows) -> Path | None:
         title="Each line beside its target (1 is the target, more is better)",
         height=80 + 34 * len(bars),
         width=1100,
-        truncate_label=60,
+        truncate_label=75,
+        range=DRAWN,
+        zero=DRAWN[0],
         print_values=True,
         formatter=lambda value: f"{value:.2f}",
     )
     chart.x_labels = [what for what, _ in reversed(bars)]
     colors = {True: "#2a7d4f", False: "#b3452c"}
-    chart.add("", [{"value": value, "color": colors[value >= 1]} for _, value in reversed(bars)])
+    chart.add("", [bar(value, colors[value >= 1]) for _, value in reversed(bars)])
     path = folder / "ratios.svg"
     chart.render_to_file(str(path))
     return path
+
+
+def bar(value: float, color: str) -> dict[str, Any]:
+    """A bar that says its value, and ends where the drawing does."""
+    least, most = DRAWN
+    return {
+        "value": min(max(value, least), most),
+        "color": color,
+        "formatter": lambda _: f"{value:.2f}",
+    }
 
 
 def backlog(folder: Path, rows: Rows) -> Path | None:
