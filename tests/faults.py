@@ -277,8 +277,9 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
             with scene.healthy_worker():
                 until(scene.all_ended, f"every document ends after {fault}")
                 before = scene.endings()
+                if fault.action == "freeze":
+                    faulty.go_on()
                 if fault.action != "kill":
-                    faulty.process.send_signal(signal.SIGCONT)
                     _ends_when_told(faulty)
             assert scene.all_ended()
             assert scene.endings() == before, f"the late worker changed something after {fault}"

@@ -112,6 +112,21 @@ class Started:
         self.process.kill()
         self.wait()
 
+    def go_on(self) -> None:
+        """Let it go on when it stands still at its failpoint, or end before.
+
+        It says that it is there before it stops itself. A SIGCONT between the two is lost, and it
+        would stand still for ever.
+        """
+        until(self._stands_still_or_ended, "it stands still")
+        self.process.send_signal(signal.SIGCONT)
+
+    def _stands_still_or_ended(self) -> bool:
+        return (
+            self.process.poll() is not None
+            or psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        )
+
     def wait(self) -> int:
         """Wait for the end; the exit status."""
         status = self.process.wait(PATIENCE_SECONDS)

@@ -237,7 +237,7 @@ def struck(scene: Scene, fault: Fault, request: Request) -> None:
         answer = asking.submit(ask, url, request)
         server.says("failpoint")
         if fault.action == "freeze":
-            server.process.send_signal(signal.SIGCONT)
+            server.go_on()
         status = answer.result()
         assert request.document is not None
         happened = request.happened(scene, request.document)
@@ -317,7 +317,7 @@ def uses_after(scene: Scene, fault: Fault) -> int:
         server.process.send_signal(signal.SIGTERM)  # at the latest when it ends, it notes
         server.says("failpoint")
         if fault.action == "freeze":
-            server.process.send_signal(signal.SIGCONT)
+            server.go_on()
         server.wait()
     finally:
         server.kill()

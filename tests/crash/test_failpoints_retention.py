@@ -62,8 +62,9 @@ def suffered(scene: Scene, fault: Fault, *command: str) -> None:
                 ],
                 f"so do requests after {fault}",
             )
+            if fault.action == "freeze":
+                faulty.go_on()
             with contextlib.suppress(ProcessLookupError):
-                os.kill(faulty.process.pid, signal.SIGCONT)
                 faulty.process.send_signal(signal.SIGTERM)
             faulty.wait()
         assert left(scene, document_id) == ALL_THAT_STAYS, f"after {fault}"

@@ -47,7 +47,7 @@ class Server:
         """Whether the fault has happened; a frozen process is let go on."""
         happened = any("failpoint" in line for line in self._started.said)
         if happened and self._fault.action == "freeze":
-            os.kill(self._started.process.pid, signal.SIGCONT)
+            self._started.go_on()
         return happened
 
     def stop(self) -> None:

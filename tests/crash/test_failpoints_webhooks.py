@@ -55,9 +55,10 @@ def suffered(scene: Scene, receiver: Receiver, fault: Fault) -> None:
         with scene.healthy_worker():
             until(lambda: is_told(scene, document), f"it is told of after {fault}")
             before = deliveries(scene, document)
+            if fault.action == "freeze":
+                faulty.go_on()
             if fault.action != "kill":
                 with contextlib.suppress(ProcessLookupError):
-                    faulty.process.send_signal(signal.SIGCONT)
                     faulty.process.send_signal(signal.SIGTERM)
                 faulty.wait()
         assert deliveries(scene, document) == before, f"the late worker changed it after {fault}"

@@ -108,8 +108,9 @@ class Wire(H11Protocol):
                 headers=[*answer.raw_headers, (b"connection", b"close")],
                 reason=b"",
             )
-            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            events = (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage())
+            # In one piece: what a client still sends may end the connection between two.
+            self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         self.transport.close()
 
 
