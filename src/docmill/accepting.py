@@ -108,10 +108,10 @@ class Accepted:
 async def accept_new(
     database: ApiDatabase, owner: UUID, received: Received, document: NewDocument, limits: Limits
 ) -> Accepted | None:
-    """Make bytes that nobody has sent before a document, in one statement and its commit.
+    """Make bytes that are no document yet one, in one statement and its commit.
 
-    None where something of it is here already or has to be looked at first: then nothing was
-    written, and it takes `accept`.
+    None where they are, or something has to be looked at first: then nothing was written, and it
+    takes `accept`.
 
     Raises:
         psycopg.Error: one of COLLISIONS, after which `accept` may go through.

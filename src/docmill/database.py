@@ -1,8 +1,10 @@
 """Connections to PostgreSQL, and the SQL that lies beside the modules in `.sql` files.
 
-Everything here works behind a transaction pooler: no prepared statements, no session settings, no
-session locks. LISTEN is the one exception, and it is only ever a hint (`wakeup.py`). What is asked
-all the time is a function of the database, whose plans the server keeps (`migrations/0015`).
+Everything here works behind a transaction pooler: nothing needs prepared statements, session
+settings or session locks. Workers whose sessions are theirs alone do prepare, which is quicker
+(`own_session.py`). LISTEN is the one exception, and it is only ever a hint (`wakeup.py`). What the
+API asks all the time is a function of the database, whose plans the server keeps
+(`migrations/0015`).
 """
 
 import hashlib
@@ -22,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from docmill import failpoint
+from docmill import failpoint, own_session
 from docmill.failpoint import ApiCommit, WorkerCommit
 
 API_ROLE = "docmill_api"
@@ -161,6 +163,7 @@ class WorkerDatabase:
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": "docmill worker",
             },
+            configure=own_session.keep_plans,
             min_size=1,
             max_size=connections,
             reconnect_timeout=GIVE_UP_CONNECTING_SECONDS,
@@ -202,6 +205,11 @@ class WorkerDatabase:
                 self._away = connection.broken
                 raise
             except TOO_SLOW as error:
+                raise psycopg.OperationalError(str(error)) from error
+            except psycopg.errors.FeatureNotSupported as error:
+                if not own_session.is_stale(error):
+                    raise
+                connection.close()  # the pool opens another one, which has kept nothing
                 raise psycopg.OperationalError(str(error)) from error
             self._away = False
 

@@ -121,7 +121,9 @@ with recursive open as materialized (
   join locked on locked.id = t.document_id
   where d.id = t.document_id and (d.status = 'queued' or t.attempt > 1)
 )
-select t.*, d.filename, d.file_id, d.traceparent, f.size as file_size,
+select t.id, t.owner_id, t.document_id, t.generation, t.stage, t.part, t.priority, t.span, t.attempt,
+       t.released, t.max_attempts, t.lease_token, t.done, t.total, t.checkpoint,
+       t.small, d.filename, d.file_id, d.traceparent, f.size as file_size,
        extract(epoch from now() - t.run_at)::float8 as seconds_waited
 from taken t
 join documents d on d.id = t.document_id
@@ -228,7 +230,9 @@ with limited as (
   insert into job_attempts (owner_id, job_id, attempt, worker)
   select owner_id, id, attempt, worker from added where status = 'running'
 )
-select * from added;
+select id, owner_id, document_id, generation, stage, part, priority, span, status, attempt, released,
+       max_attempts, lease_token, done, total, checkpoint
+from added;
 
 -- list_unfinished --
 -- The documents with jobs of a stage that have not succeeded. Asked while the documents' rows are
@@ -370,8 +374,10 @@ select id, document_id, worker from freed;
 -- list_jobs_lost_for_good --
 -- Jobs whose worker was lost on the last attempt: each is failed in a transaction of its own,
 -- because that ends the document and locks its other jobs.
-select j.*, d.filename, d.file_id, d.traceparent, f.size as file_size, 0::float8 as seconds_waited,
-       false as small
+select j.id, j.owner_id, j.document_id, j.generation, j.stage, j.part, j.priority, j.span, j.attempt,
+       j.released, j.max_attempts, j.lease_token, j.done, j.total, j.checkpoint,
+       false as small, d.filename, d.file_id, d.traceparent, f.size as file_size,
+       0::float8 as seconds_waited
 from processing_jobs j
 join documents d on d.id = j.document_id
 join files f on f.id = d.file_id

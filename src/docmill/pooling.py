@@ -8,6 +8,7 @@ Nobody has to configure that: it is found out by looking.
 from dataclasses import dataclass
 
 from docmill.database import Sync, connect
+from docmill.own_session import is_direct, session_of
 
 # A pooler gives a session that was just let go to the next who asks. While others are busy it may
 # be one of them, so it is asked again.
@@ -41,18 +42,8 @@ def find_way(address: str) -> Way:
         return Way(pooled=True, own_session=not shared)
 
 
-def is_direct(connection: Sync) -> bool:
-    """Whether the session that answers is the one that greeted us: a pooler greets by itself."""
-    return _session(connection) == connection.info.backend_pid
-
-
 def _is_shared(connection: Sync, address: str) -> bool:
     """Whether another one gets our session, or we get another one, while we do nothing in it."""
-    ours = _session(connection)
+    ours = session_of(connection)
     with connect(address) as other:
-        return _session(other) == ours or _session(connection) != ours
-
-
-def _session(connection: Sync) -> int:
-    row = connection.execute("select pg_backend_pid() as pid").fetchone()
-    return int(row["pid"]) if row else 0
+        return session_of(other) == ours or session_of(connection) != ours

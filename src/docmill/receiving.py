@@ -106,7 +106,7 @@ class IncomingFile:
             await self._keep_full()
 
     async def commit_new(self, document: NewDocument) -> Accepted | None:
-        """Make bytes that nobody has sent before a document, the shortest way; else do nothing.
+        """Make bytes that are no document yet one, the shortest way; else do nothing.
 
         None: it takes `commit`.
         """

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from conftest import MODEL
 from databases import migrated_database
-from docmill import database
+from docmill import database, own_session
 from docmill.database import API_ROLE, WORKER_ROLE, Sync
 from plans import many_rows
 from plans.expected import ALWAYS, COSTS, ELSEWHERE, GROWS, ROLES, text_of
@@ -75,9 +75,10 @@ def _connected(url: str) -> Iterator[Place]:
     addresses = database.addresses(url)
     with (
         database.connect(url, autocommit=True) as admin,
-        database.connect(addresses.api) as api,
-        database.connect(addresses.worker) as worker,
+        database.connect(addresses.api, autocommit=True) as api,
+        database.connect(addresses.worker, autocommit=True) as worker,
     ):
+        many_rows.prepare(admin)
         many_rows.used_for_long(admin, JOBS)
         admin.execute("analyze")
         many_rows.burst(admin)
@@ -106,11 +107,15 @@ def rolled_back(place: Place, statement: str) -> Iterator[tuple[Sync, dict[str, 
     subject = place.subjects[cost.of]
     connection = place.roles[ROLES[statement.partition(".")[0]]]
     claims = json.dumps({"sub": str(subject["owner_id"])})
-    with connection.transaction(force_rollback=True):
+    # Behind psycopg's back: it forgets what it has prepared when it sees a rollback.
+    connection.pgconn.exec_(b"begin")
+    try:
         connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
         if cost.behind:
             connection.execute(cost.behind)
         yield connection, {**ALWAYS, **subject, **cost.told}
+    finally:
+        connection.pgconn.exec_(b"rollback")
 
 
 def statements() -> dict[str, bytes]:
@@ -192,6 +197,57 @@ def more_waiting(
         place.admin.execute(many_rows.MORE_WAIT, more)
         place.admin.execute(f"set local role {WORKER_ROLE}".encode())
         yield claim
+
+
+WORKERS_COSTS = [name for name in COSTS if ROLES[name.partition(".")[0]] == WORKER_ROLE]
+
+
+@pytest.fixture(scope="module")
+def filled_since(admin_url: str, place: Place) -> Iterator[Place]:
+    """A database that all of it came to after a session had planned the workers' statements.
+
+    What they are asked for has the same ids as in the other database.
+    """
+    with (
+        migrated_database(admin_url, MODEL) as url,
+        database.connect(url, autocommit=True) as admin,
+        database.connect(url) as worker,
+    ):
+        many_rows.prepare(admin)
+        own_session.keep_plans(worker)
+        worker.autocommit = True
+        # A superuser's session in the worker's role: what it refers to is not there yet.
+        worker.execute("set search_path = docmill, extensions")
+        worker.execute("set session_replication_role = replica")
+        worker.execute(f"set role {WORKER_ROLE}".encode())
+        empty = Place(admin, {WORKER_ROLE: worker}, place.subjects)
+        for statement in WORKERS_COSTS:
+            for _ in range(own_session.PREPARE_AFTER + 1):
+                run(empty, statement)
+        worker.execute("reset role")
+        worker.execute("set session_replication_role = origin")
+        worker.execute(f"set role {WORKER_ROLE}".encode())
+        many_rows.used_for_long(admin, JOBS)
+        many_rows.burst(admin)
+        yield replace(empty, subjects=many_rows.subjects(admin))
+
+
+@pytest.mark.parametrize("statement", WORKERS_COSTS)
+def test_statement_that_was_planned_in_an_empty_database_reads_no_more_than_it_may(
+    filled_since: Place, statement: str
+) -> None:
+    planned = prepared(filled_since)
+    run(filled_since, statement)  # whoever comes first tidies up behind others
+    read = run(filled_since, statement)
+    assert prepared(filled_since) == planned, "it was planned anew"
+    print(f"\n{read.pages:6} of {COSTS[statement].pages:6}  {statement}", end="")
+    assert read.pages <= COSTS[statement].pages, plan_of(filled_since, statement)
+    assert not read.read_through, plan_of(filled_since, statement)
+
+
+def prepared(place: Place) -> int:
+    asked = place.roles[WORKER_ROLE].execute("select from pg_prepared_statements", prepare=False)
+    return asked.rowcount
 
 
 def test_what_is_measured_is_found(place: Place) -> None:

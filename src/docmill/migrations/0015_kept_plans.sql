@@ -85,9 +85,11 @@ begin
   order by d.created_at desc, d.id desc;
 end $$;
 
--- A document that nobody has sent before: its bytes, itself and its first job, and its place in line.
--- No row: these bytes or this external_id are here already. Then nothing was written, and whoever calls
--- looks what becomes of that. The caller has seen to limits and to the name.
+-- A document that nobody has sent before: itself and its first job, its bytes where they are not kept
+-- already for another document of the owner's, and its place in line. No row: the collection has a
+-- document of these bytes or this external_id. Then nothing was written, and whoever calls looks what
+-- becomes of that. The caller has seen to limits and to the name. Bytes that are deleted at this moment
+-- raise a foreign key's violation.
 --
 -- The place is counted as in document_statuses: those that are claimed before a job that comes now.
 create function add_new_document(
@@ -105,26 +107,28 @@ begin
   if asking is not null then
     perform set_config('request.jwt.claims', '{"sub": "' || asking || '"}', true);
   end if;
-  perform from files f where f.sha256 = add_new_document.sha256;
-  if found then
-    return;
-  end if;
+  select f.id into file from files f where f.sha256 = add_new_document.sha256;
   if collection is not null then
     select c.id into place from collections c where c.name = collection;
   end if;
   if external_id is not null then
     perform from documents d
       where d.collection_id is not distinct from place and d.external_id = add_new_document.external_id;
-    if found then
-      return;
-    end if;
+  else
+    perform from documents d
+      where d.collection_id is not distinct from place and d.external_id is null and d.file_id = file;
+  end if;
+  if found then
+    return;
   end if;
   if collection is not null and place is null then
     insert into collections (name) values (collection) on conflict (owner_id, name) do nothing;
     select c.id into place from collections c where c.name = collection;
   end if;
-  insert into files (sha256, size) values (sha256, octet_length(data)) returning id into file;
-  insert into file_parts (file_id, position, data) values (file, 0, data);
+  if file is null then
+    insert into files (sha256, size) values (sha256, octet_length(data)) returning id into file;
+    insert into file_parts (file_id, position, data) values (file, 0, data);
+  end if;
   insert into documents
     (file_id, collection_id, filename, external_id, metadata, priority, traceparent)
   values (file, place, filename, external_id, metadata, priority, traceparent)
