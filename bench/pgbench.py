@@ -22,7 +22,7 @@ from docmill.lexical import tsvector
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 # Times as many scripts as there would be work for if every claim was full.
 ENOUGH = 6
-FINAL_SELECT = "\nselect t.*, d.filename"
+FINAL_SELECT = "\nselect t.id, t.owner_id"
 ALL_WENT_THROUGH = "number of failed transactions: 0 "
 # What a claim, and each stage that follows, leaves in pgbench's variables.
 HELD = ", ".join(
@@ -123,7 +123,7 @@ def claim() -> list[str]:
         f" select count(*) as n, {HELD} from claimed"
     )
     told = {"lease": 60.0, "worker": "pgbench", "service": "", "after": UUID(int=0)}
-    amount = {"slots": 1, "group": GROUP, "small_bytes": job_queue.SMALL_BYTES}
+    amount = {"slots": 1, "group": GROUP, "weighed_bytes": job_queue.WEIGHED_BYTES}
     return [
         "begin",
         filled(job_queue.STATEMENTS.keep_to_limits),

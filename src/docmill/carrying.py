@@ -55,11 +55,22 @@ Waiting = deque[tuple[Hold, Following]]
 
 
 def dealt(jobs: Sequence[Job], slots: int) -> list[list[Job]]:
-    """The claimed jobs as groups, one for a slot: small ones are dealt out evenly, others alone."""
-    alone = [[job] for job in jobs if not job.small]
-    small = [job for job in jobs if job.small]
-    groups = max(min(len(small), slots - len(alone)), -(-len(small) // GROUP))
-    return alone + [small[nth::groups] for nth in range(groups)]
+    """The claimed jobs as groups, one for a slot: dealt out evenly by their weight, or alone."""
+    alone = [[job] for job in jobs if not _shares(job)]
+    sharing = [job for job in jobs if _shares(job)]
+    full = -(-sum(job.weight for job in sharing) // GROUP)
+    groups: list[list[Job]] = [[] for _ in range(max(min(len(sharing), slots - len(alone)), full))]
+    weights = [0] * len(groups)
+    for job in sharing:
+        lightest = weights.index(min(weights))
+        groups[lightest].append(job)
+        weights[lightest] += job.weight
+    return alone + groups
+
+
+def _shares(job: Job) -> bool:
+    """Whether a job is one of a group."""
+    return job.weight < GROUP
 
 
 class Carrier:
@@ -86,7 +97,9 @@ class Carrier:
 
     def carry(self, place: Workplace, holds: Sequence[Hold]) -> None:
         """Take jobs of one stage, and those that follow from them, to their ends."""
-        files = [hold.job.file_id for hold in holds if hold.job.small and hold.job.stage == "parse"]
+        files = [
+            hold.job.file_id for hold in holds if _shares(hold.job) and hold.job.stage == "parse"
+        ]
         groups = [deque((hold, Following(hold.job)) for hold in holds)]
         try:
             with place.spool.files(files):

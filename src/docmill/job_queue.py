@@ -37,8 +37,8 @@ LINES = {
     "priorities": [priority for _, priority in _LINES],
 }
 NOBODY = UUID(int=0)
-# A file of at most so many bytes is small: it may share its commits with others.
-SMALL_BYTES = 32 * 1024
+# How many jobs fill a slot goes by their files: each so many bytes weigh as much as one more.
+WEIGHED_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def claim(
 ) -> list[Job]:
     """Take due jobs for up to `slots` slots; often none.
 
-    A job fills a slot, or `group` of them do where they are small (`Job.small`). None embeds while
-    that service is paused.
+    A job fills a slot, or up to `group` of them do, by what they weigh (`Job.weight`). None embeds
+    while that service is paused.
 
     Owners with equally much in work come in the order of their ids, from the one behind `after`;
     the last job is of the one who came last. In a transaction of its own, where a stage is limited:
@@ -86,7 +86,7 @@ def claim(
         {
             "slots": slots,
             "group": group,
-            "small_bytes": SMALL_BYTES,
+            "weighed_bytes": WEIGHED_BYTES,
             "lease": claimant.lease_seconds,
             "worker": claimant.worker,
             "service": service,
@@ -208,7 +208,7 @@ def _follower(row: Row, before: Job) -> Job:
         "file_size": before.file_size,
         "traceparent": before.traceparent,
     }
-    return _job({**row, **known, "seconds_waited": 0.0, "small": before.small})
+    return _job({**row, **known, "seconds_waited": 0.0, "weight": before.weight})
 
 
 def unfinished_parts(connection: Sync, jobs: Sequence[Job], stage: str) -> set[UUID]:
@@ -423,5 +423,5 @@ def _job(row: Row) -> Job:
         file_size=row["file_size"],
         seconds_waited=row["seconds_waited"],
         traceparent=row["traceparent"],
-        small=row["small"],
+        weight=row["weight"],
     )

@@ -14,9 +14,9 @@ where exists (select from stage_limits where max_running is not null);
 -- time, so retries go behind fresh work. The candidates are three times what is taken and more, because
 -- other workers lock some of them at the same moment.
 --
--- Small files that nobody has tried yet go in groups: `%(group)s` of them fill one slot, and the last
--- job is taken although it may need more than is left. What was tried is tried again alone, so that a
--- file that kills its worker takes no others with it.
+-- Files that nobody has tried yet go in groups: by their bytes, up to `%(group)s` of them fill one slot,
+-- and the last job is taken although it may need more than is left. What was tried is tried again
+-- alone, so that a file that kills its worker takes no others with it.
 --
 -- How much of the queue is read does not depend on how long it is. It is walked from line to line (the
 -- jobs of one owner, stage and priority, in an index by time) until enough owners have one whose first
@@ -65,17 +65,19 @@ with recursive open as materialized (
 ), in_work as materialized (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
 ), candidates as materialized (
-  select c.id, c.status, c.priority, c.run_at, c.small, l.stage, o.room, l.place,
+  select c.id, c.status, c.priority, c.run_at, c.weight, l.stage, o.room, l.place,
          coalesce((select jobs from in_work where owner_id = l.owner_id), 0) + row_number() over (
            partition by l.owner_id order by c.priority, c.run_at, c.id) as turn
   from lines l
   join open o on o.stage = l.stage
   cross join lateral (
     select j.id, j.status, j.priority, j.run_at,
-           j.stage = 'parse' and j.attempt = j.released and j.span is null and exists (
-             select from documents d
+           least(%(group)s::int, (
+             select 1 + f.size / %(weighed_bytes)s::int
+             from documents d
              cross join lateral (select size from files where id = d.file_id limit 1) f
-             where d.id = j.document_id and f.size <= %(small_bytes)s) as small
+             where d.id = j.document_id
+               and j.stage = 'parse' and j.attempt = j.released and j.span is null))::int as weight
     from processing_jobs j
     where j.status = 'queued' and j.owner_id = l.owner_id
       and j.stage = l.stage and j.priority = l.priority and j.run_at <= now()
@@ -83,16 +85,16 @@ with recursive open as materialized (
     limit %(slots)s::int
       + (3 * %(slots)s::int * %(group)s::int + 30) / (select count(distinct owner_id) from lines)) c
 ), in_turn as materialized (
-  select id, status, room, turn, place, small,
+  select id, status, room, turn, place, weight,
          row_number() over (partition by stage order by turn, place) as nth_of_stage
   from candidates
 ), fitting as materialized (
-  select id, status, turn, place, small,
-         coalesce(sum(case when small then 1 else %(group)s::int end) over (
+  select id, status, turn, place, weight,
+         coalesce(sum(weight) over (
            order by turn, place, id rows between unbounded preceding and 1 preceding), 0) as before
   from in_turn where room is null or nth_of_stage <= room
 ), due as (
-  select j.id, c.place, c.small
+  select j.id, c.place, c.weight
   from (select * from fitting order by turn, place, id) c
   cross join lateral (
     select id from processing_jobs
@@ -105,7 +107,7 @@ with recursive open as materialized (
       lease_until = now() + make_interval(secs => %(lease)s), worker = %(worker)s,
       started_at = coalesce(j.started_at, now())
   from due where j.id = due.id
-  returning j.*, due.place, due.small
+  returning j.*, due.place, due.weight
 ), noted as (
   insert into job_attempts (owner_id, job_id, attempt, worker)
   select owner_id, id, attempt, worker from taken
@@ -123,7 +125,7 @@ with recursive open as materialized (
 )
 select t.id, t.owner_id, t.document_id, t.generation, t.stage, t.part, t.priority, t.span, t.attempt,
        t.released, t.max_attempts, t.lease_token, t.done, t.total, t.checkpoint,
-       t.small, d.filename, d.file_id, d.traceparent, f.size as file_size,
+       t.weight, d.filename, d.file_id, d.traceparent, f.size as file_size,
        extract(epoch from now() - t.run_at)::float8 as seconds_waited
 from taken t
 join documents d on d.id = t.document_id
@@ -376,7 +378,7 @@ select id, document_id, worker from freed;
 -- because that ends the document and locks its other jobs.
 select j.id, j.owner_id, j.document_id, j.generation, j.stage, j.part, j.priority, j.span, j.attempt,
        j.released, j.max_attempts, j.lease_token, j.done, j.total, j.checkpoint,
-       false as small, d.filename, d.file_id, d.traceparent, f.size as file_size,
+       1 as weight, d.filename, d.file_id, d.traceparent, f.size as file_size,
        0::float8 as seconds_waited
 from processing_jobs j
 join documents d on d.id = j.document_id

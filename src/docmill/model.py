@@ -74,8 +74,9 @@ class Job:
     `span` is what the part covers (`{"first": 1, "last": 100}`: page numbers of a parse job, chunk
     ordinals of an embed job), None for a whole document or where it is not known yet.
     `done` units were committed by earlier attempts and are not done again; `checkpoint` is what an
-    earlier attempt left for going on from there. `traceparent` is the trace of the upload. One that
-    is `small` was never tried before and may share its commits with others.
+    earlier attempt left for going on from there. `traceparent` is the trace of the upload. `weight`
+    is how much of a slot it fills, of the jobs that are a group: one that weighs as much as a whole
+    group goes alone, the others share their commits.
     """
 
     id: int
@@ -98,4 +99,4 @@ class Job:
     file_size: int
     seconds_waited: float
     traceparent: str | None = None
-    small: bool = False
+    weight: int = 1

@@ -192,8 +192,8 @@ class Worker:
             self._running.add(self._slots.submit(self._carry, holds))
         if jobs:
             self._served = jobs[-1].owner_id
-            # So few, and small ones only: nothing else is waiting now.
-            if all(job.small for job in jobs) and len(jobs) < GROUP // 4:
+            # So little, and all of it small: nothing else is waiting now.
+            if sum(job.weight for job in jobs) < GROUP // 4:
                 self._gathering_until = time.monotonic() + GATHER_SECONDS
         self._tally.claimed += len(jobs)
         if jobs and self._idle:

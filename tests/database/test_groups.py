@@ -12,7 +12,7 @@ from docmill.attempt import Stage
 from docmill.carrying import GROUP, dealt
 from docmill.config import read_settings
 from docmill.database import Addresses, Sync
-from docmill.job_queue import SMALL_BYTES, Claimant
+from docmill.job_queue import WEIGHED_BYTES, Claimant
 from docmill.model import Job
 from docmill.retry import RetryPolicy
 from docmill.worker import Tally, Worker
@@ -27,8 +27,12 @@ def claim(connection: Sync, slots: int) -> list[Job]:
     return job_queue.claim(connection, W1, slots, group=GROUP)
 
 
-def enlarge(admin: Sync, made: Made) -> None:
-    admin.execute("update files set size = %s where id = %s", [SMALL_BYTES + 1, made.file_id])
+def enlarge(admin: Sync, made: Made, size: int = GROUP * WEIGHED_BYTES) -> None:
+    admin.execute("update files set size = %s where id = %s", [size, made.file_id])
+
+
+def weights(jobs: Sequence[Job]) -> list[int]:
+    return [job.weight for job in jobs]
 
 
 def tick(addresses: Addresses) -> Tally:
@@ -47,7 +51,7 @@ def statuses(admin: Sync) -> dict[Any, str]:
 def test_one_slot_takes_a_group_of_small_ones(admin: Sync, worker_connection: Sync) -> None:
     for _ in range(GROUP + 5):
         uploaded(admin)
-    assert [job.small for job in claim(worker_connection, 1)] == [True] * GROUP
+    assert weights(claim(worker_connection, 1)) == [1] * GROUP
     assert len(claim(worker_connection, 1)) == 5
 
 
@@ -55,7 +59,15 @@ def test_large_one_fills_a_slot(admin: Sync, worker_connection: Sync) -> None:
     large = [uploaded(admin) for _ in range(3)]
     for made in large:
         enlarge(admin, made)
-    assert [job.small for job in claim(worker_connection, 2)] == [False] * 2
+    assert weights(claim(worker_connection, 2)) == [GROUP] * 2
+
+
+def test_a_group_has_fewer_the_larger_they_are(admin: Sync, worker_connection: Sync) -> None:
+    for _ in range(5):
+        enlarge(admin, uploaded(admin), GROUP // 4 * WEIGHED_BYTES - 1)
+    enlarge(admin, uploaded(admin), GROUP * WEIGHED_BYTES - 1)
+    assert weights(claim(worker_connection, 1)) == [GROUP // 4] * 4
+    assert weights(claim(worker_connection, 1)) == [GROUP // 4, GROUP]
 
 
 def test_large_one_takes_the_place_of_a_group(admin: Sync, worker_connection: Sync) -> None:
@@ -64,7 +76,7 @@ def test_large_one_takes_the_place_of_a_group(admin: Sync, worker_connection: Sy
     for _ in range(2 * GROUP):
         uploaded(admin)
     jobs = claim(worker_connection, 2)
-    assert [job.small for job in jobs] == [False] + [True] * GROUP
+    assert weights(jobs) == [GROUP] + [1] * GROUP
 
 
 def test_what_was_tried_is_tried_again_alone(admin: Sync, worker_connection: Sync) -> None:
@@ -81,7 +93,7 @@ def test_what_was_tried_is_tried_again_alone(admin: Sync, worker_connection: Syn
     )
     job_queue.reap(worker_connection, RetryPolicy(0, 0))
     given_back = claim(worker_connection, 1)
-    assert [job.small for job in given_back] == [True, True, False]
+    assert weights(given_back) == [1, 1, GROUP]
 
 
 def test_limited_stage_limits_a_group(admin: Sync, worker_connection: Sync) -> None:
@@ -103,6 +115,16 @@ def test_small_ones_are_dealt_out_to_the_slots_that_are_free(
     assert [len(group) for group in dealt(jobs[:3], 3)] == [1, 1, 1]
     assert [len(group) for group in dealt(jobs, 1)] == [1, GROUP // 2 + 1, GROUP // 2 + 1]
     assert dealt([], 3) == []
+
+
+def test_large_and_small_ones_are_dealt_out_by_their_weight(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    enlarge(admin, uploaded(admin), 10 * WEIGHED_BYTES - 1)
+    for _ in range(10):
+        uploaded(admin)
+    jobs = claim(worker_connection, 2)
+    assert [weights(group) for group in dealt(jobs, 2)] == [[10], [1] * 10]
 
 
 # carrying --------------------------------------------------------------------------------

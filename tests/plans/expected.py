@@ -86,7 +86,7 @@ ALWAYS: Mapping[str, Any] = {
     "service": "",
     "slots": 4,
     "group": GROUP,
-    "small_bytes": job_queue.SMALL_BYTES,
+    "weighed_bytes": job_queue.WEIGHED_BYTES,
     "span": None,
     "stage": "parse",
     "total": None,
