@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 
 from docmill import lexical
 from docmill.database import Row, addresses, connect
-from docmill.documents import vector_literal
 from docmill.embed_static import NAME
 from docmill.search import CANDIDATES, STATEMENTS, fuse
+from docmill.vectors import vector_literal
 
 HITS = 10
 

@@ -5,6 +5,7 @@ The writers run in the caller's transaction, after its fence (`job_queue.checkpo
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from uuid import UUID
 
 import numpy as np
@@ -16,6 +17,7 @@ from docmill.database import Row, Statements, Sync, WorkerDatabase
 from docmill.errors import LeaseLost
 from docmill.lexical import tsvector
 from docmill.model import Chunk, Job, Notice, Page
+from docmill.vectors import Numbers
 
 STATEMENTS = Statements("documents")
 PAGES_READ_AT_ONCE = 100
@@ -138,24 +140,19 @@ def keep_embeddings(
     connection: Sync, model_id: int, passages: Sequence[Passage], vectors: NDArray[np.float32]
 ) -> None:
     """Keep the vectors of passages, a row each. A zero vector points nowhere and is not kept."""
-    rows = [
-        (passage, vector) for passage, vector in zip(passages, vectors, strict=True) if vector.any()
-    ]
-    if rows:
+    somewhere: NDArray[np.bool_] = np.any(vectors, axis=1)
+    kept = list(compress(passages, somewhere))
+    if kept:
         connection.execute(
             STATEMENTS.keep_embeddings,
             {
-                **_owned([passage.job for passage, _ in rows]),
+                **_owned([passage.job for passage in kept]),
                 "model_id": model_id,
-                "ordinals": [passage.ordinal for passage, _ in rows],
-                "vectors": [vector_literal(vector) for _, vector in rows],
+                "ordinals": [passage.ordinal for passage in kept],
+                "numbers": Numbers(vectors[somewhere]),
+                "dimensions": vectors.shape[1],
             },
         )
-
-
-def vector_literal(vector: NDArray[np.float32]) -> str:
-    """A vector as pgvector reads it: `[0.1,0.2]`, with all the digits a float32 has."""
-    return "[" + ",".join(f"{number:.9g}" for number in vector.tolist()) + "]"
 
 
 def read_pages(database: WorkerDatabase, job: Job, *, after: int) -> Iterator[Page]:

@@ -78,8 +78,8 @@ delete from chunks where document_id = %(document_id)s and generation <> %(gener
 
 -- keep_pages --
 insert into pages (owner_id, document_id, generation, number, text)
-select * from unnest(%(owner_ids)s::uuid[], %(document_ids)s::uuid[], %(generations)s::int[],
-                     %(numbers)s::int[], %(texts)s::text[]);
+select * from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::int[],
+                     %(numbers)b::int[], %(texts)b::text[]);
 
 -- keep_chunks --
 insert into chunks (owner_id, document_id, generation, ordinal, text, page_first, page_last,
@@ -87,19 +87,21 @@ insert into chunks (owner_id, document_id, generation, ordinal, text, page_first
 select c.owner_id, c.document_id, c.generation, c.ordinal, c.text, c.page_first, c.page_last,
        c.char_start, c.char_end,
        array(select jsonb_array_elements_text(c.headings)), c.words::tsvector
-from unnest(%(owner_ids)s::uuid[], %(document_ids)s::uuid[], %(generations)s::int[],
-            %(ordinals)s::int[], %(texts)s::text[], %(page_firsts)s::int[], %(page_lasts)s::int[],
-            %(char_starts)s::bigint[], %(char_ends)s::bigint[], %(headings)s::jsonb[],
-            %(words)s::text[])
+from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::int[],
+            %(ordinals)b::int[], %(texts)b::text[], %(page_firsts)b::int[], %(page_lasts)b::int[],
+            %(char_starts)b::bigint[], %(char_ends)b::bigint[], %(headings)b::jsonb[],
+            %(words)b::text[])
   as c (owner_id, document_id, generation, ordinal, text, page_first, page_last, char_start,
         char_end, headings, words);
 
 -- keep_embeddings --
+-- The vectors come as one array of all their numbers: vectors.py.
 insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
-select e.owner_id, e.document_id, e.generation, e.ordinal, %(model_id)s, e.vector::vector
-from unnest(%(owner_ids)s::uuid[], %(document_ids)s::uuid[], %(generations)s::int[],
-            %(ordinals)s::int[], %(vectors)s::text[])
-  as e (owner_id, document_id, generation, ordinal, vector);
+select e.owner_id, e.document_id, e.generation, e.ordinal, %(model_id)s,
+       (%(numbers)b::real[])[(e.nth - 1) * %(dimensions)s + 1 : e.nth * %(dimensions)s]::vector
+from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::int[],
+            %(ordinals)b::int[]) with ordinality
+  as e (owner_id, document_id, generation, ordinal, nth);
 
 -- read_pages --
 -- A slice by number: a document of thousands of pages is never read at once.

@@ -17,10 +17,11 @@ from psycopg.types.json import Jsonb
 
 from docmill import tracing
 from docmill.database import Statements, Sync, WorkerDatabase
-from docmill.documents import Passage, vector_literal
+from docmill.documents import Passage
 from docmill.embed import Embedder
 from docmill.errors import Failure
 from docmill.retry import RetryPolicy
+from docmill.vectors import Numbers
 
 STATEMENTS = Statements("embedding_service")
 
@@ -98,14 +99,15 @@ def _keep_paid(
     connection: Sync, model_id: int, keys: Sequence[Key], vectors: NDArray[np.float32]
 ) -> None:
     # In the keys' order: two workers that keep the same texts lock their rows alike.
-    answers = sorted(zip(keys, vectors, strict=True), key=lambda answer: answer[0])
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     connection.execute(
         STATEMENTS.keep_paid,
         {
             "model_id": model_id,
-            "owner_ids": [owner for (owner, _), _ in answers],
-            "hashes": [digest for (_, digest), _ in answers],
-            "vectors": [vector_literal(vector) for _, vector in answers],
+            "owner_ids": [keys[at][0] for at in order],
+            "hashes": [keys[at][1] for at in order],
+            "numbers": Numbers(vectors[order]),
+            "dimensions": vectors.shape[1],
         },
     )
 

@@ -30,9 +30,9 @@ cross join lateral (
 
 -- keep_paid --
 insert into paid_embeddings (owner_id, model_id, text_sha256, embedding)
-select a.owner_id, %(model_id)s, a.hash, a.vector::vector
-from unnest(%(owner_ids)s::uuid[], %(hashes)s::bytea[], %(vectors)s::text[])
-  as a (owner_id, hash, vector)
+select a.owner_id, %(model_id)s, a.hash,
+       (%(numbers)b::real[])[(a.nth - 1) * %(dimensions)s + 1 : a.nth * %(dimensions)s]::vector
+from unnest(%(owner_ids)b::uuid[], %(hashes)b::bytea[]) with ordinality as a (owner_id, hash, nth)
 on conflict (owner_id, model_id, text_sha256) do nothing;
 
 -- count_call --

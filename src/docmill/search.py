@@ -12,8 +12,8 @@ from psycopg.types.json import Jsonb
 
 from docmill import lexical
 from docmill.database import Async, Row, Statements
-from docmill.documents import vector_literal
 from docmill.errors import Unavailable
+from docmill.vectors import vector_literal
 
 STATEMENTS = Statements("search")
 

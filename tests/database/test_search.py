@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 import made_rows
 from docmill import lexical, search
 from docmill.database import Addresses, ApiDatabase, Sync
-from docmill.documents import vector_literal
 from docmill.embed_static import DIMENSIONS, NAME
 from docmill.search import Query
+from docmill.vectors import vector_literal
 
 ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
 PASSAGES = 30

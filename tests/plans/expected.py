@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from psycopg.types.json import Jsonb
 
 from conftest import MODEL
@@ -17,6 +18,7 @@ from docmill import job_queue, listing
 from docmill.carrying import GROUP
 from docmill.database import API_ROLE, WORKER_ROLE
 from docmill.status import LINE_END
+from docmill.vectors import Numbers
 from plans.many_rows import id_of
 
 # Whoever runs the statements of a file.
@@ -97,7 +99,10 @@ HASH = bytes(32)
 LOST = (
     b"update processing_jobs set lease_until = now() - interval '1 hour' where status = 'running'"
 )
-VECTOR = f"[{','.join(['0.1'] * MODEL.dimensions)}]"
+VECTOR = {
+    "numbers": Numbers(np.full((1, MODEL.dimensions), 0.1, np.float32)),
+    "dimensions": MODEL.dimensions,
+}
 UPLOAD = {"id": id_of("upload", 5), "holder": id_of("holder", 5), "expiry": 3600.0}
 CHUNK = {"stage": "chunk", "priority": -1}
 ENDED = b"update webhook_secrets set expires_at = now() where expires_at is null"
@@ -231,9 +236,7 @@ COSTS = {
             "words": ["'hello':1"],
         },
     ),
-    "documents.keep_embeddings": Cost(
-        200, told={"ordinals": [0], "vectors": [VECTOR], "model_id": 1}
-    ),
+    "documents.keep_embeddings": Cost(200, told={"ordinals": [0], "model_id": 1, **VECTOR}),
     "documents.keep_pages": Cost(100, "running", {"numbers": [1], "texts": ["hello"]}),
     "documents.lock_file": Cost(50),
     "documents.read_chunks": Cost(50, told={"first": 0, "last": 100}),
@@ -244,9 +247,7 @@ COSTS = {
     "embedding_service.find_paid": Cost(50, told={"model_id": 1, "hashes": [HASH]}),
     "embedding_service.find_pause": Cost(50, told={"name": "service"}),
     "embedding_service.heal": Cost(50, told={"name": "service"}),
-    "embedding_service.keep_paid": Cost(
-        100, told={"model_id": 1, "hashes": [HASH], "vectors": ["[1,2,3]"]}
-    ),
+    "embedding_service.keep_paid": Cost(100, told={"model_id": 1, "hashes": [HASH], **VECTOR}),
     "embedding_service.pause": Cost(50, told={"name": "service"}),
     "events.announce_ends": Cost(100),
     "idempotency.begin": Cost(100, told=KEY),
