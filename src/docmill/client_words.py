@@ -2,13 +2,16 @@
 
 from docmill.client_types import Count, Status
 
+# The server counts places in line as far as this: status.py.
+LINE_END = 200
+
 
 def sentence_of(status: Status) -> str:
     """How a document stands, in words."""
     error = status["error"]
     match status["status"]:
         case "queued":
-            return f"waiting, number {status['queue_position']} in line"
+            return place_in_line(status["queue_position"])
         case "completed":
             return "searchable"
         case "failed":
@@ -18,6 +21,14 @@ def sentence_of(status: Status) -> str:
     if status["next_attempt_at"] and error:
         return f"{error['title']}; next try at {status['next_attempt_at'][11:19]} UTC"
     return _working(status)
+
+
+def place_in_line(position: int | None) -> str:
+    """Where a document waits; who is told the end of the line stands there or behind."""
+    if position is None:
+        return "waiting"
+    behind = " or further back" if position >= LINE_END else ""
+    return f"waiting, number {position} in line{behind}"
 
 
 def _working(status: Status) -> str:

@@ -1,11 +1,12 @@
 """What the queue's position in a status promises: the place in the owner's own line."""
 
 import asyncio
+from importlib.resources import files
 from uuid import UUID
 
 import pytest
 
-from docmill import job_queue, status
+from docmill import client_words, job_queue, status
 from docmill.accepting import Accepted, Limits, NewDocument
 from docmill.database import Addresses, ApiDatabase, Sync
 from docmill.errors import Failure
@@ -107,3 +108,11 @@ def test_the_end_of_the_line_stands_for_all_behind_it(
     monkeypatch.setattr(status, "LINE_END", 3)
     made = [uploaded(admin).document_id for _ in range(5)]
     assert positions(addresses, *made) == [1, 2, 3, 3, 3]
+
+
+def test_page_and_commands_know_where_the_end_of_the_line_is() -> None:
+    words = files("docmill.web").joinpath("page/words.js").read_text(encoding="utf-8")
+    assert f"const LINE_END = {status.LINE_END};" in words
+    assert client_words.LINE_END == status.LINE_END
+    assert client_words.place_in_line(3) == "waiting, number 3 in line"
+    assert client_words.place_in_line(status.LINE_END).endswith("or further back")

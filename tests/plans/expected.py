@@ -143,7 +143,7 @@ COSTS = {
     "accepting.add_first_job": Cost(100, "bare"),
     "accepting.add_file": Cost(100, told={"sha256": HASH, "size": 5, "data": b"hello"}),
     "accepting.add_new": Cost(
-        2500,
+        1500,
         "waiting",
         {
             "sha256": bytes([7]) * 32,
@@ -326,8 +326,8 @@ COSTS = {
     "sampling.prune": Cost(50),
     "sampling.sum_tallies": Cost(10000),
     "stage_limits.paused": Cost(50),
-    "status.read_position": Cost(2000, "waiting"),
-    "status.read_status": Cost(2000, "waiting"),
+    "status.read_position": Cost(1400, "waiting"),
+    "status.read_status": Cost(1400, "waiting"),
     "status.read_versions": Cost(50),
     "uploads.add_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
     "uploads.advance": Cost(100, "received", {**UPLOAD, "before": 0, "after": 5}),
@@ -387,6 +387,31 @@ COSTS = {
     "workers.note_tick": Cost(50),
     "workers.notice_dead": Cost(1000, told={"silence": 2.0}),
     "workers.seen": Cost(50, told={"id": "w1", "greeted_by": 0}),
+}
+
+NEW = {
+    "sha256": bytes([8]) * 32,
+    "data": b"hello",
+    "collection": None,
+    "filename": "c.txt",
+    "external_id": None,
+    "metadata": Jsonb({}),
+}
+FILE = b"insert into files (sha256, size) values (decode(repeat('08', 32), 'hex'), 5)"
+COLLECTION = b"insert into collections (name) values ('here')"
+# What the API calls functions for (migrations/0015), by statement and case: plans are kept.
+FUNCTIONS = {
+    "accepting.add_new: new bytes": Cost(250, "waiting", NEW),
+    "accepting.add_new: new external_id": Cost(250, "waiting", {**NEW, "external_id": "fresh"}),
+    "accepting.add_new: new external_id in a collection": Cost(
+        250, "waiting", {**NEW, "external_id": "fresh", "collection": "here"}, COLLECTION
+    ),
+    "accepting.add_new: known bytes": Cost(250, "waiting", NEW, FILE),
+    "accepting.add_new: known bytes in a collection": Cost(
+        700, "waiting", {**NEW, "collection": "here"}, FILE + b";" + COLLECTION
+    ),
+    "status.read_status: waiting": Cost(250, "waiting"),
+    "status.read_status: ended": Cost(100),
 }
 
 

@@ -10,6 +10,9 @@ export const STAGES = ["parse", "chunk", "embed"];
 /** The share of the whole that each stage has in a bar; the server's percentage has the same. */
 export const SHARES = { parse: 45, chunk: 10, embed: 45 };
 
+/** The server counts places in line as far as this (status.py): who stands there stands there or behind. */
+const LINE_END = 200;
+
 /** @param {Count} count from 0 to 1 */
 export function fraction(count) {
   if (count.total === null) return 0;
@@ -39,8 +42,11 @@ export function sentence(status) {
 }
 
 /** @param {number | null} position 1 for the next in line */
-const queued = (position) =>
-  position === null ? t("status.queued") : position <= 1 ? t("status.next") : t("status.ahead", { count: position - 1 });
+function queued(position) {
+  if (position === null) return t("status.queued");
+  if (position <= 1) return t("status.next");
+  return t(position < LINE_END ? "status.ahead" : "status.far", { count: position - 1 });
+}
 
 /** @param {Status} status */
 function working(status) {
