@@ -164,7 +164,9 @@ class Child:
             stdout=subprocess.PIPE,
             env=child_environment(),
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for the worker, which lets the document end
+            # Ctrl-C is for the worker, which lets the document end. In a session of its own its
+            # niceness would count for nothing: Linux shares processors out between sessions first.
+            process_group=0,
             bufsize=0,
         )
         stdin.close()

@@ -7,6 +7,7 @@ they drain as well when this process is killed and nobody tells them.
 """
 
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -41,6 +42,8 @@ STEADY_SECONDS = 60.0
 CLOSING_SECONDS = 5
 BACKLOG = 2048
 KILL_AFTER_SECONDS = 5.0
+# By how much workers and their parsers are nicer: who asks is answered before the next page is read.
+BEHIND_REQUESTS = 10
 
 
 def serve(settings: Settings, addresses: Addresses) -> None:
@@ -182,12 +185,15 @@ class WorkerKeeper:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         sharing = () if self._table is None else (f"--embedding-table={self._table}",)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             worker_process.command(*sharing),
             stdin=subprocess.PIPE,
             env=self._environment,
             pass_fds=() if self._table is None else (self._table,),
         )
+        niceness = os.getpriority(os.PRIO_PROCESS, 0) + BEHIND_REQUESTS
+        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
+        return process
 
     def _keep(self) -> None:
         pause = FIRST_PAUSE_SECONDS

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from docmill.database import Addresses
+from docmill.serve import BEHIND_REQUESTS
 from running import SERVES, Docmill, Started, until
 from witness import long_pdf
 
@@ -47,6 +48,22 @@ def test_died_worker_process_is_replaced_and_it_is_said(data_dir: Path) -> None:
     os.kill(worker.pid, signal.SIGKILL)
     docmill.started.says(r"worker process \d+ died \(signal 9, SIGKILL\) and is replaced")
     docmill.completed(docmill.upload("a.txt", b"somebody works again"))
+    assert docmill.stop() == 0
+
+
+def test_workers_and_their_parsers_yield_to_requests(data_dir: Path) -> None:
+    """By their niceness; and in one session, where Linux weighs sessions against each other."""
+    docmill = Docmill(data_dir, "--workers", "1")
+    docmill.completed(docmill.upload("a.pdf", long_pdf(3)))
+    serving = psutil.Process(docmill.started.process.pid)
+    behind = [
+        process
+        for process in serving.children(recursive=True)
+        if "worker" in process.cmdline() or "docmill.parse_child" in process.cmdline()
+    ]
+    assert len(behind) >= 2
+    assert {process.nice() for process in behind} == {min(19, serving.nice() + BEHIND_REQUESTS)}
+    assert {os.getsid(process.pid) for process in behind} == {os.getsid(serving.pid)}
     assert docmill.stop() == 0
 
 
