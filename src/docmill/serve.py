@@ -42,7 +42,7 @@ STEADY_SECONDS = 60.0
 CLOSING_SECONDS = 5
 BACKLOG = 2048
 KILL_AFTER_SECONDS = 5.0
-# By how much workers and their parsers are nicer: who asks is answered before the next page is read.
+# By how much workers and parsers are nicer: who asks is answered before the next page is read.
 BEHIND_REQUESTS = 10
 
 
