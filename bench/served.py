@@ -96,7 +96,7 @@ class Client:
 
     def json(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """What a good answer holds."""
-        if body is not None and not isinstance(body, bytes):
+        if isinstance(body, dict):
             body, headers = json.dumps(body).encode(), {"content_type": "application/json"}
         answer = self.asked(method, path, body, **headers)
         content = answer.read()

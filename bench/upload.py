@@ -7,10 +7,10 @@ HTTP, multipart, the deadlines and the final commit. The server's memory must no
 import hashlib
 import time
 from collections.abc import Iterator
+from itertools import chain
 
-import httpx2
 from harness import Bench, Numbers, Row, Target, interleaved
-from served import FORM, MIB, PeakMemory, form, served
+from served import FORM, MIB, Client, PeakMemory, form, served
 
 import postgres
 from docmill import embedded_postgres
@@ -25,7 +25,7 @@ def run(bench: Bench) -> Iterator[Row]:
 
     def upload(number: int) -> Numbers:
         with PeakMemory(pid, tree=False) as memory:
-            seconds = uploaded(http, number, mebibytes)
+            seconds = uploaded(client, number, mebibytes)
         growth.append((memory.peak - memory.before) / MIB)
         return {"MB per second": mebibytes * MIB / 1e6 / seconds, "seconds": seconds}
 
@@ -35,12 +35,12 @@ def run(bench: Bench) -> Iterator[Row]:
 
     with (
         served(data, workers=0) as (address, pid),
-        httpx2.Client(base_url=address, timeout=600) as http,
+        Client(address) as client,
         postgres.bare_connection(embedded_postgres.start(data).admin_url) as bare,
     ):
         bare.execute(b"create table public.bench_parts (position int, data bytea)")
         bare.execute(b"alter table public.bench_parts alter data set storage external")
-        http.post("/documents", content=body(99, 1), headers={"content-type": FORM})
+        uploaded(client, 99, 1)
         samples = interleaved(bench.rounds, {"docmill": upload, "bare loop": limit})
     yield Row(
         line="upload",
@@ -80,19 +80,18 @@ def inserted(bare: Sync, seed: int, count: int) -> float:
     return time.perf_counter() - begun
 
 
-def body(seed: int, count: int) -> Iterator[bytes]:
-    """A multipart body with one file of so many mebibytes."""
-    before, after = form("a.bin", b"|").split(b"|")
-    yield before
-    yield from blocks(seed, count)
-    yield after
-
-
-def uploaded(http: httpx2.Client, seed: int, count: int) -> float:
+def uploaded(client: Client, seed: int, count: int) -> float:
     """Seconds from the first byte to the 202; the document is deleted again."""
+    before, after = form("a.bin", b"|").split(b"|")
+    length = len(before) + count * MIB + len(after)
     begun = time.perf_counter()
-    answer = http.post("/documents", content=body(seed, count), headers={"content-type": FORM})
+    answer = client.json(
+        "POST",
+        "/documents",
+        chain([before], blocks(seed, count), [after]),
+        content_type=FORM,
+        content_length=str(length),
+    )
     took = time.perf_counter() - begun
-    assert answer.status_code == 202, answer.text
-    http.delete(f"/documents/{answer.json()['document_id']}").raise_for_status()
+    client.json("DELETE", f"/documents/{answer['document_id']}")
     return took

@@ -11,7 +11,7 @@ from certificates import certified
 from docmill import database
 from faults import Scene, new_scene
 from pooler import pooler
-from running import Docmill, Started
+from running import Docmill, Started, until
 from servers import ONLY_TLS, TLS_FILES, binaries_with_tls
 from tcp_postgres import PASSWORD, TcpPostgres, tcp_postgres
 
@@ -57,6 +57,7 @@ def scene(server: TcpPostgres) -> Iterator[Scene]:
 def test_docs_show_what_it_says(server: TcpPostgres) -> None:
     direct, pooled, broken = shown_in_docs()
     docmill = Docmill(None, env={"DOCMILL_DATABASE_URL": server.address()})
+    until(lambda: "ok   workers: 2 are live." in examined(server.address()), "both live")
     assert examined(server.address()) == direct
     assert docmill.stop() == 0
     with pooler(server.address()) as through:

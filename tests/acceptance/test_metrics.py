@@ -32,7 +32,12 @@ def test_what_is_told_is_what_the_table_says(docmill: Docmill) -> None:
     assert told | SOMETIMES == told_by("database", "api", "process") | SOMETIMES
 
 
+def nothing_is_in_work(page: Scraped) -> bool:
+    return not any(page.value("docmill_jobs", stage=stage) for stage in ("parse", "chunk", "embed"))
+
+
 def test_a_document_is_counted_on_all_its_way(docmill: Docmill) -> None:
+    until(lambda: nothing_is_in_work(scrape(docmill.http)), "what other tests sent has ended")
     before = scrape(docmill.http)
     content = f"the lighthouse {uuid4()}".encode()
     docmill.completed(docmill.upload("a.txt", content))
