@@ -81,17 +81,18 @@ def inserted(bare: Sync, seed: int, count: int) -> float:
 
 
 def uploaded(client: Client, seed: int, count: int) -> float:
-    """Seconds from the first byte to the 202; the document is deleted again."""
+    """Seconds from the first byte to the 202.
+
+    The document stays: a gigabyte that is deleted keeps vacuum busy during the next round.
+    """
     before, after = form("a.bin", b"|").split(b"|")
     length = len(before) + count * MIB + len(after)
     begun = time.perf_counter()
-    answer = client.json(
+    client.json(
         "POST",
         "/documents",
         chain([before], blocks(seed, count), [after]),
         content_type=FORM,
         content_length=str(length),
     )
-    took = time.perf_counter() - begun
-    client.json("DELETE", f"/documents/{answer['document_id']}")
-    return took
+    return time.perf_counter() - begun
