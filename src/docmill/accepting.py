@@ -4,6 +4,7 @@ Runs in the caller's transaction. What is here already is not added again: it is
 again, or replaced by a new generation, as `duplicates.py` decides.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
@@ -169,21 +170,28 @@ def refuse_without_room(size: int, limits: Limits) -> None:
         limits.disk.refuse(size)
 
 
-async def keep_alive(connection: Async, file_id: UUID) -> None:
-    """Say that a file's bytes still come, before some of them are kept.
+async def keep_parts(
+    connection: Async, file_id: UUID, position: int, parts: Sequence[bytes]
+) -> None:
+    """Keep some more of a file's bytes, and say with it that they still come.
+
+    The next part is sent while the server is busy with the one before.
 
     Raises:
         Problem: UPLOAD_CUT_OFF, the file was given up for dead.
     """
-    given = {"file_id": file_id, "patience": PATIENCE_SECONDS}
-    if await one(connection, STATEMENTS.keep_alive, given) is None:
-        raise Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.")
-
-
-async def keep_part(connection: Async, file_id: UUID, position: int, part: bytes) -> None:
-    """Keep some of a file's bytes, of which `keep_alive` has spoken in this transaction."""
-    given = {"file_id": file_id, "position": position, "data": part}
-    await connection.execute(STATEMENTS.keep_part, given)
+    try:
+        async with connection.pipeline():
+            await connection.execute(
+                STATEMENTS.keep_alive, {"file_id": file_id, "patience": PATIENCE_SECONDS}
+            )
+            for part in parts:
+                await connection.execute(
+                    STATEMENTS.keep_part, {"file_id": file_id, "position": position, "data": part}
+                )
+                position += len(part)
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.") from error
 
 
 async def begin_file(connection: Async) -> UUID:
@@ -283,8 +291,7 @@ async def _complete(connection: Async, received: Received, limits: Limits) -> UU
         assert row is not None  # noqa: S101 - as in begin_file
         return UUID(str(row["id"]))
     if received.rest:
-        await keep_alive(connection, received.file_id)
-        await keep_part(connection, received.file_id, received.position, received.rest)
+        await keep_parts(connection, received.file_id, received.position, [received.rest])
     await connection.execute(STATEMENTS.complete_file, {**content, "file_id": received.file_id})
     return received.file_id
 

@@ -29,9 +29,8 @@ with whole as (
 select id from whole;
 
 -- keep_alive --
--- Moves the deadline of a file on; without its row (it was pruned) its bytes are refused. And for this
--- transaction: statements are planned without their values. With them, a part of a mebibyte is a
--- constant, which the planner copies again and again.
+-- Moves the deadline of a file on. And for this transaction: statements are planned without their values.
+-- With them, a part of a mebibyte is a constant, which the planner copies again and again.
 update files
 set receiving_until = greatest(receiving_until, now() + make_interval(secs => %(patience)s))
 where id = %(file_id)s and receiving_until is not null

@@ -162,18 +162,14 @@ class IncomingFile:
 
     async def _keep(self, parts: list[bytes]) -> None:
         accepting.refuse_without_room(len(parts) * PART_BYTES, self._limits)
-        position = self._position
         async with self._database.commit(self._owner, "keep_part") as connection:
             file_id = self._file_id
             if file_id is None:
                 file_id = await accepting.begin_file(connection)
-            await accepting.keep_alive(connection, file_id)
-            for part in parts:
-                await accepting.keep_part(connection, file_id, position, part)
-                position += len(part)
+            await accepting.keep_parts(connection, file_id, self._position, parts)
             await self._beside(connection)
         self._file_id = file_id
-        self._position = position
+        self._position += sum(map(len, parts))
 
     async def _commit_once(self, document: NewDocument, within: Within) -> Accepted:
         async with self._database.commit(self._owner, "accept_document") as connection:

@@ -103,3 +103,25 @@ def test_a_part_that_could_not_be_kept_is_told_at_the_latest_by_the_commit(
 
     receive(addresses, act, refuse)
     assert admin.execute("select count(*) as n from files").fetchone() == {"n": 0}
+
+
+@pytest.mark.parametrize("more", [b"", bytes(2 * PART_BYTES)])
+def test_a_file_that_was_given_up_for_dead_is_refused_and_leaves_nothing(
+    addresses: Addresses, admin: Sync, more: bytes
+) -> None:
+    async def act(file: IncomingFile) -> None:
+        await write(file, bytes(PART_BYTES + 1))
+        await file._keeping.through()
+        admin.execute("delete from files")
+        with pytest.raises(Problem) as refused:
+            await gone_on(file, more)
+        assert refused.value.code == "UPLOAD_CUT_OFF"
+        await file.abandon()
+
+    receive(addresses, act)
+    assert admin.execute("select from file_parts").rowcount == 0
+
+
+async def gone_on(file: IncomingFile, more: bytes) -> None:
+    await write(file, more)
+    await file.commit(DOCUMENT)
