@@ -35,7 +35,7 @@ create temporary table made as
          n <= %(waiting)s as waits
   from generate_series(1, %(waiting)s + %(ended)s) n;
 insert into files (id, owner_id, sha256, size)
-  select file_id, owner_id, sha256(n::text::bytea), 1000000 from made;
+  select file_id, owner_id, sha256(n::text::bytea), 2000000 from made;
 insert into documents (id, owner_id, file_id, filename, status, serving, served_file_id,
     served_filename, pages_done, pages_total, chunks_done, chunks_total, embedded_done, started_at,
     completed_at)

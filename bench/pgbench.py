@@ -19,7 +19,7 @@ from docmill.carrying import GROUP
 from docmill.database import addresses
 from docmill.lexical import tsvector
 
-PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+PLACEHOLDER = re.compile(r"%\((\w+)\)[sb]")
 # Times as many scripts as there would be work for if every claim was full.
 ENOUGH = 6
 FINAL_SELECT = "\nselect t.id, t.owner_id"

@@ -37,8 +37,11 @@ LINES = {
     "priorities": [priority for _, priority in _LINES],
 }
 NOBODY = UUID(int=0)
-# How many jobs fill a slot goes by their files: each so many bytes weigh as much as one more.
+# How many jobs fill a slot goes by their files: each so many bytes weigh as much as one more. Where
+# passages are embedded by a service, a slot is filled by what about one call takes, 64 passages: the
+# calls of a group follow each other, and other workers could make theirs at the same time.
 WEIGHED_BYTES = 16 * 1024
+WEIGHED_BYTES_IN_CALLS = 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,12 @@ def claim(
     after: UUID = NOBODY,
     *,
     group: int = 1,
+    weighed_bytes: int = WEIGHED_BYTES,
 ) -> list[Job]:
     """Take due jobs for up to `slots` slots; often none.
 
-    A job fills a slot, or up to `group` of them do, by what they weigh (`Job.weight`). None embeds
-    while that service is paused.
+    A job fills a slot, or up to `group` of them do, by what they weigh (`Job.weight`): one, and one
+    more for each `weighed_bytes` of their files. None embeds while that service is paused.
 
     Owners with equally much in work come in the order of their ids, from the one behind `after`;
     the last job is of the one who came last. In a transaction of its own, where a stage is limited:
@@ -86,7 +90,7 @@ def claim(
         {
             "slots": slots,
             "group": group,
-            "weighed_bytes": WEIGHED_BYTES,
+            "weighed_bytes": weighed_bytes,
             "lease": claimant.lease_seconds,
             "worker": claimant.worker,
             "service": service,

@@ -37,7 +37,7 @@ from docmill.delivery import Delivery
 from docmill.embed import Embedder
 from docmill.errors import Failure, Unavailable
 from docmill.heartbeat import BEATS_PER_LEASE, Heartbeat, Hold
-from docmill.job_queue import Claimant
+from docmill.job_queue import WEIGHED_BYTES, WEIGHED_BYTES_IN_CALLS, Claimant
 from docmill.measures import Samples, family, of_process
 from docmill.model import Job
 from docmill.outgoing import Reach
@@ -91,6 +91,7 @@ class Worker:
         )
         self._keep = Keep.of(settings)
         self._database = WorkerDatabase(address, connections=settings.slots + 3)
+        self._weighed_bytes = WEIGHED_BYTES if embedder.batch is None else WEIGHED_BYTES_IN_CALLS
         self._heartbeat = Heartbeat(address, self._claimant, settings.slots)
         self._wakeup = WakeUp(address)
         self._spool = Spool(self._database)
@@ -184,7 +185,13 @@ class Worker:
             return 0
         with self._database.commit("claim") as connection:
             jobs = job_queue.claim(
-                connection, self._claimant, free, self._embedder.name, self._served, group=GROUP
+                connection,
+                self._claimant,
+                free,
+                self._embedder.name,
+                self._served,
+                group=GROUP,
+                weighed_bytes=self._weighed_bytes,
             )
         for group in dealt(jobs, free):
             # Held before their turn comes: a group's last job waits for those before it.

@@ -12,7 +12,7 @@ from docmill.attempt import Stage
 from docmill.carrying import GROUP, dealt
 from docmill.config import read_settings
 from docmill.database import Addresses, Sync
-from docmill.job_queue import WEIGHED_BYTES, Claimant
+from docmill.job_queue import WEIGHED_BYTES, WEIGHED_BYTES_IN_CALLS, Claimant
 from docmill.model import Job
 from docmill.retry import RetryPolicy
 from docmill.worker import Tally, Worker
@@ -77,6 +77,17 @@ def test_large_one_takes_the_place_of_a_group(admin: Sync, worker_connection: Sy
         uploaded(admin)
     jobs = claim(worker_connection, 2)
     assert weights(jobs) == [GROUP] + [1] * GROUP
+
+
+def test_where_a_service_embeds_a_group_is_what_a_call_takes(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    for _ in range(3):
+        enlarge(admin, uploaded(admin), GROUP // 2 * WEIGHED_BYTES_IN_CALLS - 1)
+    jobs = job_queue.claim(
+        worker_connection, W1, 1, group=GROUP, weighed_bytes=WEIGHED_BYTES_IN_CALLS
+    )
+    assert weights(jobs) == [GROUP // 2] * 2
 
 
 def test_what_was_tried_is_tried_again_alone(admin: Sync, worker_connection: Sync) -> None:
