@@ -38,8 +38,8 @@ LINES = {
 }
 NOBODY = UUID(int=0)
 # How many jobs fill a slot goes by their files: each so many bytes weigh as much as one more. Where
-# passages are embedded by a service, a slot is filled by what about one call takes, 64 passages: the
-# calls of a group follow each other, and other workers could make theirs at the same time.
+# a service embeds, a slot is filled by what about one call takes, 64 passages: the calls of a
+# group follow each other, and other workers could make theirs at the same time.
 WEIGHED_BYTES = 16 * 1024
 WEIGHED_BYTES_IN_CALLS = 800
 
