@@ -13,7 +13,7 @@ from harness import Bench, Numbers, Row, Target, interleaved, percentile
 from psycopg import ClientCursor
 
 import postgres
-from docmill import job_queue
+from docmill import job_queue, own_session
 from docmill.carrying import GROUP
 from docmill.database import Sync, addresses, connect
 from docmill.job_queue import Claimant
@@ -129,6 +129,7 @@ def claimed(url: str, count: int) -> Numbers:
     """Percentiles of claims in milliseconds, commit included."""
     took = []
     with connect(addresses(url).worker) as worker, postgres.bare_connection(url) as admin:
+        own_session.keep_plans(worker)  # as a worker's sessions do
         after = UUID(int=random.getrandbits(128))
         for _ in range(count):
             begun = time.perf_counter()
