@@ -182,7 +182,7 @@ async def keep_parts(
     """
     try:
         async with connection.pipeline():
-            await connection.execute(
+            alive = await connection.execute(
                 STATEMENTS.keep_alive, {"file_id": file_id, "patience": PATIENCE_SECONDS}
             )
             for part in parts:
@@ -191,7 +191,13 @@ async def keep_parts(
                 )
                 position += len(part)
     except psycopg.errors.ForeignKeyViolation as error:
-        raise Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.") from error
+        raise _cut_off() from error
+    if await alive.fetchone() is None:
+        raise _cut_off()
+
+
+def _cut_off() -> Problem:
+    return Problem("UPLOAD_CUT_OFF", "The upload paused for too long. Send it again.")
 
 
 async def begin_file(connection: Async) -> UUID:

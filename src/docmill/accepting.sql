@@ -2,7 +2,7 @@
 
 -- add_new --
 -- All of it for bytes that fit in one part and are no document of the collection yet, by a function that
--- the server's session has planned: migrations/0015. No row: they are, and nothing was written.
+-- the server's session has planned: migrations/0017. No row: they are, and nothing was written.
 -- `asking` is null where the transaction has said who asks.
 select document_id, position from add_new_document(
   %(asking)s, %(sha256)b, %(data)b, %(collection)s, %(filename)s, %(external_id)s, %(metadata)s,
