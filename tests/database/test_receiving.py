@@ -122,6 +122,22 @@ def test_a_file_that_was_given_up_for_dead_is_refused_and_leaves_nothing(
     assert admin.execute("select from file_parts").rowcount == 0
 
 
+def test_a_file_that_is_whole_already_takes_no_more_parts(
+    addresses: Addresses, admin: Sync
+) -> None:
+    async def act(file: IncomingFile) -> None:
+        await write(file, bytes(PART_BYTES + 1))
+        await file._keeping.through()
+        admin.execute("update files set receiving_until = null, sha256 = sha256(''), size = 1")
+        with pytest.raises(Problem) as refused:
+            await gone_on(file, bytes(2 * PART_BYTES))
+        assert refused.value.code == "UPLOAD_CUT_OFF"
+        await file.abandon()
+
+    receive(addresses, act)
+    assert admin.execute("select from file_parts").rowcount == 1
+
+
 async def gone_on(file: IncomingFile, more: bytes) -> None:
     await write(file, more)
     await file.commit(DOCUMENT)
