@@ -39,8 +39,8 @@ CHUNKS = (
     " char_start, char_end, words) from stdin"
 )
 EMBEDDINGS = (
-    "copy embeddings (owner_id, document_id, generation, ordinal, model_id, embedding) from stdin"
-    " (format binary)"
+    "copy embeddings (owner_id, document_id, generation, ordinal, model_id, embedding, indexed)"
+    " from stdin (format binary)"
 )
 
 Made = list[tuple[UUID, UUID, str, Read]]  # document, file, name
@@ -68,11 +68,12 @@ def dumper_of(oid: int) -> type[Dumper]:
 
 
 class Tables:
-    """Rows on their way into docmill's tables."""
+    """Rows on their way into docmill's tables; `indexed`: the vectors into their index, too."""
 
-    def __init__(self, connection: Sync, owner: UUID = OWNER) -> None:
+    def __init__(self, connection: Sync, owner: UUID = OWNER, *, indexed: bool = True) -> None:
         self._connection = connection
         self._owner = owner
+        self._indexed = indexed
         info = TypeInfo.fetch(connection, "vector")
         assert info is not None
         connection.adapters.register_dumper(Vector, dumper_of(info.oid))
@@ -114,12 +115,12 @@ class Tables:
 
     def _keep_vectors(self, cursor: Cursor, made: Made) -> None:
         with cursor.copy(EMBEDDINGS) as copy:
-            copy.set_types(["uuid", "uuid", "int4", "int4", "int4", self._types["vector"]])
+            copy.set_types(["uuid", "uuid", "int4", "int4", "int4", self._types["vector"], "bool"])
             for document, _, _, read in made:
                 for ordinal, numbers in enumerate(read.vectors if read.chunks else ()):
                     if numbers.any():
                         place = (self._owner, document, 1, ordinal)
-                        copy.write_row((*place, self._model, Vector(numbers)))
+                        copy.write_row((*place, self._model, Vector(numbers), self._indexed))
 
 
 def document_rows(owner: UUID, made: Made) -> Iterator[tuple[object, ...]]:
@@ -157,15 +158,17 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
-def copied(url: str, files: Sequence[Path], repeat: int, processes: int) -> float:
+def copied(url: str, files: Sequence[Path], repeat: int, processes: int, *, indexed: bool) -> float:
     """Seconds from the first byte to the last commit; the processes are warm before.
 
     With `repeat` each file is so many documents, and its bytes are kept once, as docmill does it.
+    `indexed`: each vector goes into the index of vectors as it comes.
     """
     context = multiprocessing.get_context("spawn")
     waiting, ready, go = context.Queue(), context.Semaphore(0), context.Event()
     children = [
-        context.Process(target=work, args=(url, waiting, ready, go)) for _ in range(processes)
+        context.Process(target=work, args=(url, waiting, ready, go, indexed))
+        for _ in range(processes)
     ]
     for child in children:
         child.start()
@@ -190,11 +193,13 @@ def copied(url: str, files: Sequence[Path], repeat: int, processes: int) -> floa
     return time.perf_counter() - begun
 
 
-def work(url: str, waiting: "multiprocessing.Queue", ready: object, go: object) -> None:
+def work(
+    url: str, waiting: "multiprocessing.Queue", ready: object, go: object, indexed: bool
+) -> None:
     """One process: read what comes, and keep it by the hundreds of passages."""
     loop, made, passages = Loop(), [], 0
     with postgres.bare_connection(url) as connection:
-        tables = Tables(connection)
+        tables = Tables(connection, indexed=indexed)
         ready.release()
         go.wait()
         while (item := waiting.get()) is not None:

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from docmill import lexical
 from docmill.database import Row, addresses, connect
 from docmill.embed_static import NAME
-from docmill.search import CANDIDATES, STATEMENTS, fuse
+from docmill.search import CANDIDATES, STATEMENTS, Model, fuse, nearest
 from docmill.vectors import vector_literal
 
 HITS = 10
@@ -28,9 +27,7 @@ class BareSearch:
         self._owner = owner
         self._claims = json.dumps({"sub": str(owner)})
         self._connection = connect(addresses(url).api)
-        self._nearest = sql.SQL(STATEMENTS.nearest.decode()).format(
-            dimensions=sql.Literal(256), model_id=sql.Literal(1)
-        )
+        self._nearest = nearest(Model(1, 256))
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ against peers with the same parsers, splitter and embedder plugged in.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import bare_copy
@@ -18,6 +19,8 @@ import postgres
 
 PROCESSES = 2
 LIMIT = "bare loop + COPY"
+# docmill leaves the index of vectors alone until an owner is large; so does this one, altogether.
+NO_INDEX = "bare loop + COPY, no vector indexed"
 # A rival's script, the package it needs, and what a crash leaves of its work.
 PEERS = {
     "LlamaIndex": ("llamaindex_pipeline", "llama_index.core", "nothing: all of it is in memory"),
@@ -52,9 +55,11 @@ def against_limit(
         with postgres.migrated(server) as url, served(url, PROCESSES) as (address, _pid):
             return per_second(pages, lambda: ingested(address, url, uploads))
 
-    def limit(_: int) -> Numbers:
+    def limit(_: int, *, indexed: bool) -> Numbers:
         with postgres.migrated(server) as url:
-            return per_second(pages, lambda: bare_copy.copied(url, paths, repeat, PROCESSES))
+            return per_second(
+                pages, lambda: bare_copy.copied(url, paths, repeat, PROCESSES, indexed=indexed)
+            )
 
     def peer(script: str, package: str) -> Side:
         names = [str(path) for path in paths]
@@ -66,7 +71,11 @@ def against_limit(
 
         return side
 
-    sides: dict[str, Side] = {"docmill": docmill, LIMIT: limit}
+    sides: dict[str, Side] = {
+        "docmill": docmill,
+        LIMIT: partial(limit, indexed=True),
+        NO_INDEX: partial(limit, indexed=False),
+    }
     for name, (script, package, _) in peers.items():
         try:
             rivals.require(package)

@@ -25,6 +25,7 @@ from docmill import api_keys, migrate
 from docmill.database import connect
 from docmill.identity import owner_of
 from docmill.search import chunk_id
+from docmill.vector_index import FEW
 
 PASSAGES_PER_DOCUMENT = 20
 DOCUMENTS_AT_ONCE = 100
@@ -149,7 +150,7 @@ def before_indexes(url: str) -> None:
     """Rows come much faster while there are no indexes of words and vectors."""
     with postgres.bare_connection(url) as admin:
         admin.execute(b"drop index chunks_by_words")
-        admin.execute(b"drop index embeddings_of_model_1")
+        admin.execute(b"drop index vectors_of_model_1")
 
 
 def after_indexes(url: str) -> None:
@@ -170,7 +171,7 @@ def filled(url: str, owner: str, texts: Texts, embed: Embedder, passages: int) -
     names: list[str] = []
     vectors: list[Vectors] = []
     with postgres.bare_connection(url) as connection:
-        tables = Tables(connection, owner_of(owner))
+        tables = Tables(connection, owner_of(owner), indexed=passages > FEW)
         made = []
         while len(names) < passages:
             some = [

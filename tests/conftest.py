@@ -28,7 +28,8 @@ settings.load_profile("same")
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
 TABLES = (
     "documents, files, collections, workers, stage_limits, embedding_services, paid_embeddings,"
-    " queue_samples, operator_actions, webhooks, tallies, last_tick"
+    " queue_samples, operator_actions, webhooks, tallies, last_tick,"
+    " large_owners, vectors_come"
 )
 
 

@@ -95,13 +95,20 @@ from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::in
         char_end, headings, words);
 
 -- keep_embeddings --
--- The vectors come as one array of all their numbers: vectors.py.
-insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
-select e.owner_id, e.document_id, e.generation, e.ordinal, %(model_id)s,
-       (%(numbers)b::real[])[(e.nth - 1) * %(dimensions)s + 1 : e.nth * %(dimensions)s]::vector
-from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::int[],
-            %(ordinals)b::int[]) with ordinality
-  as e (owner_id, document_id, generation, ordinal, nth);
+-- The vectors come as one array of all their numbers: vectors.py. Those of large owners go into the vector index
+-- as they come; those of others are counted, for whoever has many is large (vector_index.py).
+with kept as (
+  insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding, indexed)
+  select e.owner_id, e.document_id, e.generation, e.ordinal, %(model_id)s,
+         (%(numbers)b::real[])[(e.nth - 1) * %(dimensions)s + 1 : e.nth * %(dimensions)s]::vector,
+         exists (select from large_owners o where o.owner_id = e.owner_id)
+  from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::int[],
+              %(ordinals)b::int[]) with ordinality
+    as e (owner_id, document_id, generation, ordinal, nth)
+  returning owner_id, indexed
+)
+insert into vectors_come (owner_id, vectors)
+select owner_id, count(*) from kept where not indexed group by owner_id;
 
 -- read_pages --
 -- A slice by number: a document of thousands of pages is never read at once.

@@ -32,10 +32,12 @@ ApiCommit = Literal[
 WorkerCommit = Literal[
     "claim", "idle", "beat", "leave", "release", "fail", "reap", "fail_lost", "prune", "sweep",
     "split", "keep_pages", "finish_parse", "keep_chunks", "finish_chunk", "keep_embeddings",
-    "finish_embed", "keep_paid", "pause_service", "postpone", "sample",
+    "finish_embed", "keep_paid", "pause_service", "postpone", "sample", "index_vectors",
     "claim_deliveries", "note_delivery",
 ]  # fmt: skip
-MigrationCommit = Literal["create_roles", "apply_migration", "make_room_for_model"]
+MigrationCommit = Literal[
+    "create_roles", "apply_migration", "make_room_for_model", "drop_old_indexes"
+]
 Commit = ApiCommit | WorkerCommit | MigrationCommit
 Moment = Literal["before", "after"]
 Action = Literal["kill", "freeze", "raise"]

@@ -14,7 +14,7 @@ from importlib.resources import files
 import psycopg
 from psycopg import sql
 
-from docmill import failpoint
+from docmill import failpoint, vector_index
 from docmill.database import API_ROLE, WORKER_ROLE, Sync, connect, derived_password
 from docmill.database_trouble import explain
 from docmill.errors import Unavailable
@@ -140,6 +140,8 @@ def _migrate(connection: Sync, admin: str, model: EmbeddingModel) -> list[str]:
     ]
     with _locked(connection, "make_room_for_model"):
         _make_room_for(connection, model)
+    with _locked(connection, "drop_old_indexes"):
+        _drop_old_vector_indexes(connection)
     return applied
 
 
@@ -254,7 +256,7 @@ def _make_room_for(connection: Sync, model: EmbeddingModel) -> None:
         {"name": model.name, "dimensions": model.dimensions},
     )
     row = connection.execute(
-        "select id, dimensions, to_regclass('embeddings_of_model_' || id) as index"
+        "select id, dimensions, to_regclass('vectors_of_model_' || id) as index"
         " from embedding_models where name = %s",
         [model.name],
     ).fetchone()
@@ -271,13 +273,29 @@ def _create_vector_index(connection: Sync, model_id: int, dimensions: int) -> No
     connection.execute(
         sql.SQL(
             "create index {name} on embeddings using hnsw"
-            " ((embedding::vector({dimensions})) vector_cosine_ops) where model_id = {id}"
+            " ((embedding::vector({dimensions})) vector_cosine_ops)"
+            " where model_id = {id} and indexed"
         ).format(
-            name=sql.Identifier(f"embeddings_of_model_{model_id}"),
+            name=sql.Identifier(vector_index.name_of(model_id)),
             dimensions=sql.Literal(dimensions),
             id=sql.Literal(model_id),
         )
     )
+
+
+def _drop_old_vector_indexes(connection: Sync) -> None:
+    """Drop what versions before migration 0018 made: indexes of every owner's vectors.
+
+    When the new one is there, and in a transaction of its own, so that searches never wait for it.
+    """
+    _become_owner(connection)
+    rows = connection.execute(
+        "select id from embedding_models"
+        " where to_regclass('embeddings_of_model_' || id) is not null"
+    ).fetchall()
+    for row in rows:
+        name = sql.Identifier(f"embeddings_of_model_{row['id']}")
+        connection.execute(sql.SQL("drop index {}").format(name))
 
 
 def applied_version(connection: Sync) -> int:

@@ -1,8 +1,10 @@
 """The queue's history, a sample a minute: what operators see over time was true at its time.
 
-With it the counts of what has ended are summed up, so that they stay few rows.
+With it counts are summed up, so that they stay few rows: of what has ended, and of each owner's
+vectors.
 """
 
+from docmill import vector_index
 from docmill.database import Statements, Sync
 
 STATEMENTS = Statements("sampling")
@@ -14,3 +16,4 @@ def sample(connection: Sync) -> None:
     if written.rowcount > 0:
         connection.execute(STATEMENTS.prune)
         connection.execute(STATEMENTS.sum_tallies)
+        vector_index.note_large_owners(connection)

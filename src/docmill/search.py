@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from docmill import lexical
+from docmill import lexical, vector_index
 from docmill.database import Async, Row, Statements
 from docmill.errors import Unavailable
 from docmill.vectors import vector_literal
@@ -89,14 +89,20 @@ def fuse(rankings: Sequence[Sequence[Key]]) -> list[tuple[Key, float]]:
     return sorted(scores.items(), key=lambda item: -item[1])
 
 
+def nearest(model: Model) -> sql.Composed:
+    """The statement that finds the nearest of a model's vectors."""
+    return sql.SQL(STATEMENTS.nearest.decode()).format(
+        dimensions=sql.Literal(model.dimensions),
+        model_id=sql.Literal(model.id),
+        index=sql.Literal(vector_index.name_of(model.id)),
+    )
+
+
 async def _nearest(connection: Async, model: Model, query: Query) -> dict[Key, float]:
     if query.vector is None or not query.vector.any():
         return {}
-    statement = sql.SQL(STATEMENTS.nearest.decode()).format(
-        dimensions=sql.Literal(model.dimensions), model_id=sql.Literal(model.id)
-    )
     cursor = await connection.execute(
-        statement,
+        nearest(model),
         {**_filters(query), "owner": query.owner, "vector": vector_literal(query.vector)},
     )
     return {_key(row): float(row["score"]) for row in await cursor.fetchall()}

@@ -1,24 +1,28 @@
 -- Two ways to find passages, merged by rank in search.py. Only the generation that serves is found.
 
 -- nearest --
--- By meaning: the vectors nearest to the query's. {dimensions} and {model_id} are literals, put in by
+-- By meaning: the vectors nearest to the query's. {dimensions}, {model_id} and {index} are literals, put in by
 -- search.py, because the index of the model is on that very expression.
 --
 -- There are two ways. To look at every passage that may be found costs in proportion to their number, a
--- microsecond each. The index gives the nearest of all owners, 12 microseconds each, until enough of
--- them may be found, and 800 at least: it costs in proportion to all passages by those that may be
+-- microsecond each. The index gives the nearest of all owners that it holds, 12 microseconds each, until enough
+-- of them may be found, and 800 at least: it costs in proportion to all passages in it by those that may be
 -- found. Both cost the same where the square of the latter is 600 times the former: `few` is that
 -- number, and 10,000 at least. PostgreSQL does not weigh this by itself: it takes the index's next
--- row for much cheaper than it is.
+-- row for much cheaper than it is. What is not in the index (yet), because its owner is not known to be large
+-- (vector_index.py), is looked at in both ways.
 --
 -- The owner is named beside row-level security, which decides: so the planner knows whose rows it
 -- plans for. An empty filter is left out for the planner, too, who takes any for a rare one.
 with measure as materialized (
   select few, few / greatest(1, passages / greatest(1, documents)) as documents
   from (
-    select greatest(10000, sqrt(600 * greatest(0, e.reltuples))) as few,
+    select greatest(10000, sqrt(600 * greatest(0, i.reltuples))) as few,
            e.reltuples as passages, d.reltuples as documents
-    from pg_class e, pg_class d where e.oid = 'embeddings'::regclass and d.oid = 'documents'::regclass
+    from pg_class e
+    join pg_class d on d.oid = 'documents'::regclass
+    left join pg_class i on i.oid = to_regclass({index})
+    where e.oid = 'embeddings'::regclass
   ) known
 ), within as materialized (
   select d.id, d.serving, d.chunks_total
@@ -38,24 +42,37 @@ with measure as materialized (
   from within w
   join embeddings e on e.document_id = w.id and e.generation = w.serving
   where e.model_id = {model_id} and (select is_few from choice)
+), not_indexed as materialized (
+  select e.document_id, e.generation, e.ordinal,
+         e.embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions}) as distance
+  from embeddings e
+  join documents d on d.id = e.document_id and d.serving = e.generation
+  left join collections c on c.id = d.collection_id
+  where e.model_id = {model_id} and not e.indexed and not (select is_few from choice)
+    and e.owner_id = %(owner)s and d.owner_id = %(owner)s
+    and (%(collection)s::text is null or c.name = %(collection)s)
+    and (%(metadata)s::jsonb = '{{}}' or d.metadata @> %(metadata)s::jsonb)
 )
 select document_id, generation, ordinal, 1 - distance as score
 from (
   (select * from all_looked_at order by distance limit %(limit)s)
+  union all
+  (select * from not_indexed order by distance limit %(limit)s)
   union all
   (select e.document_id, e.generation, e.ordinal,
           e.embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions})
    from embeddings e
    join documents d on d.id = e.document_id and d.serving = e.generation
    left join collections c on c.id = d.collection_id
-   where e.model_id = {model_id} and not (select is_few from choice)
+   where e.model_id = {model_id} and e.indexed and not (select is_few from choice)
      and e.owner_id = %(owner)s and d.owner_id = %(owner)s
      and (%(collection)s::text is null or c.name = %(collection)s)
      and (%(metadata)s::jsonb = '{{}}' or d.metadata @> %(metadata)s::jsonb)
    order by e.embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions})
    limit %(limit)s)
 ) found
-order by distance;
+order by distance
+limit %(limit)s;
 
 -- matching --
 -- By words: passages with any of the query's words. The function is in the migrations: only one that

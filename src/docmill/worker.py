@@ -29,6 +29,7 @@ from docmill import (
     migrate,
     retention,
     sampling,
+    vector_index,
 )
 from docmill.carrying import GROUP, Carrier, dealt, said_of
 from docmill.config import Settings
@@ -269,7 +270,7 @@ class Worker:
         self._tally.reaped += len(reaped) + len(lost)
 
     def _tidy(self, *, of_tick: bool = False) -> None:
-        """Drop what is needed no longer, and write down how the queue stands."""
+        """Drop what is needed no longer, write down how the queue stands, index vectors."""
         with self._database.commit("prune") as connection:
             retention.prune(connection, self._keep)
         with self._database.commit("sweep") as connection:
@@ -278,6 +279,8 @@ class Worker:
             sampling.sample(connection)
             if of_tick:
                 connection.execute(WORKERS.note_tick)
+        with self._database.commit("index_vectors") as connection:
+            vector_index.index_some(connection)
 
     def _fail_lost(self, job: Job) -> None:
         detail = f"Its worker was lost on each of {job.max_attempts} tries."

@@ -352,7 +352,7 @@ def test_migration_struck_at_a_commit_is_whole_after_the_next(
     with database.connect(fresh) as connection:
         assert migrate.applied_version(connection) == migrate.newest_version()
         row = connection.execute(
-            "select count(*) as models, count(to_regclass('docmill.embeddings_of_model_' || id))"
+            "select count(*) as models, count(to_regclass('docmill.vectors_of_model_' || id))"
             " as indexes from docmill.embedding_models"
         ).fetchone()
     assert row == {"models": 1, "indexes": 1}

@@ -50,7 +50,7 @@ def described(url: str) -> list[tuple[object, ...]]:
            where connamespace = 'docmill'::regnamespace""",
         # Not the models' own: which models there are is data.
         """select tablename, indexname, indexdef from pg_indexes
-           where schemaname = 'docmill' and indexname not like 'embeddings_of_model_%%'""",
+           where schemaname = 'docmill' and indexname not like 'vectors_of_model_%%'""",
         """select tablename, policyname, cmd, roles::text, qual, with_check from pg_policies
            where schemaname = 'docmill'""",
         """select table_name, grantee, privilege_type from information_schema.role_table_grants
@@ -267,3 +267,18 @@ def test_the_role_that_runs_them_can_make_nothing_in_the_schema(admin: Sync) -> 
         "select has_schema_privilege('docmill_worker', 'docmill', 'create') as can_create"
     ).fetchone()
     assert row == {"can_create": False}
+
+
+def test_an_index_of_every_owners_vectors_gives_way_to_that_of_the_large_ones(fresh: str) -> None:
+    migrate.migrate(fresh, MODEL)
+    with database.connect(fresh, autocommit=True) as connection:
+        connection.execute("set search_path = docmill, public")
+        connection.execute("alter index vectors_of_model_1 rename to embeddings_of_model_1")
+        assert migrate.migrate(fresh, MODEL) == []
+        row = connection.execute(
+            "select to_regclass(%s) is null as is_gone, pg_get_indexdef(to_regclass(%s)) as new",
+            ["embeddings_of_model_1", "vectors_of_model_1"],
+        ).fetchone()
+    assert row is not None
+    assert row["is_gone"]
+    assert row["new"].endswith("WHERE ((model_id = 1) AND indexed)")

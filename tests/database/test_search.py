@@ -109,7 +109,27 @@ def test_the_index_of_vectors_finds_what_looking_at_all_of_them_finds(
     true = [search.chunk_id(mine, 1, place) for place in order.tolist()]
     assert chunks_of(found(addresses, query)) == true
     admin.execute("update documents set chunks_total = %s", [MANY])
-    assert chunks_of(found(addresses, query)) == true
+    for indexed in ("false", "ordinal %% 3 = 0", "true"):
+        admin.execute(f"update embeddings set indexed = {indexed}".encode(), [])
+        assert chunks_of(found(addresses, query)) == true, indexed
+
+
+def test_of_many_passages_some_indexed_the_nearest_are_found_and_no_more_than_asked_for(
+    addresses: Addresses, admin: Sync
+) -> None:
+    wanted = vectors(3)[0]
+    mine = searchable(admin, made_rows.OWNER, 1)
+    more = searchable(admin, made_rows.OWNER, 4)
+    admin.execute("update documents set chunks_total = %s", [MANY])
+    admin.execute("update embeddings set indexed = ordinal %% 2 = 0", [])
+    near = {
+        search.chunk_id(document, 1, place): float(vectors(seed)[place] @ wanted)
+        for document, seed in ((mine, 1), (more, 4))
+        for place in range(PASSAGES)
+    }
+    true = sorted(near, key=lambda name: -near[name])
+    query = Query(made_rows.OWNER, "", mode="vector", limit=7, vector=wanted)
+    assert chunks_of(found(addresses, query)) == true[:7]
 
 
 @pytest.mark.parametrize("passages", [PASSAGES, MANY])

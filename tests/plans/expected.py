@@ -40,6 +40,7 @@ ROLES = {
     "stage_limits": API_ROLE,
     "status": API_ROLE,
     "uploads": API_ROLE,
+    "vector_index": WORKER_ROLE,
     "webhooks": API_ROLE,
     "workers": WORKER_ROLE,
 }
@@ -329,6 +330,8 @@ COSTS = {
     "status.read_position": Cost(1400, "waiting"),
     "status.read_status": Cost(1400, "waiting"),
     "status.read_versions": Cost(50),
+    "vector_index.index_some": Cost(2000, told={"some": 64}),
+    "vector_index.note_large_owners": Cost(10000, told={"few": 10_000}),
     "uploads.add_part": Cost(100, "received", {"position": 20, "data": b"hello"}),
     "uploads.advance": Cost(100, "received", {**UPLOAD, "before": 0, "after": 5}),
     "uploads.become_document": Cost(

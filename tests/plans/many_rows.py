@@ -218,10 +218,15 @@ insert into paid_embeddings (owner_id, model_id, text_sha256, embedding, created
   select owner_id, 1, sha256('old ' || n::text::bytea), '[1,2,3]', now() - interval '3 days'
   from made where n <= 2000;
 
+-- A model without an index: what is written into one of vectors is not measured here.
 insert into embedding_models (name, dimensions) values ('small', 3);
 insert into embeddings (owner_id, document_id, generation, ordinal, model_id, embedding)
   select owner_id, made.id, 1, 0, m.id, '[1,2,3]'
   from made, embedding_models m where name = 'small';
+
+insert into large_owners (owner_id) values (pg_temp.id('owner', 0));
+insert into vectors_come (owner_id, vectors)
+  select pg_temp.id('owner', n), 10 from generate_series(1, 999) n, generate_series(1, 2);
 
 -- A minute's attempts, on a busy day.
 insert into tallies (subject, outcome, reason, bucket, micros, units)
