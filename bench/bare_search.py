@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 
 from docmill import lexical
 from docmill.database import Row, addresses, connect
-from docmill.embed_static import NAME
 from docmill.search import CANDIDATES, STATEMENTS, Model, fuse, nearest
 from docmill.vectors import vector_literal
 
@@ -41,7 +40,7 @@ class BareSearch:
             self._execute(
                 "select set_config('request.jwt.claims', %(claims)s, true)", claims=self._claims
             )
-            self._execute(STATEMENTS.find_model, name=NAME)
+            self._execute(STATEMENTS.look_far)
             shared = {"collection": None, "metadata": Jsonb({}), "limit": CANDIDATES}
             near = self._execute(
                 self._nearest, **shared, owner=self._owner, vector=vector_literal(vector)

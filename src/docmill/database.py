@@ -263,11 +263,22 @@ class ApiDatabase:
         text any more: a new generation had taken its place in between.
         """
         async with self._connection() as connection:
-            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            await connection.set_read_only(True)
+            await _only_read(connection)
             async with connection.transaction():
                 if owner is not None:
                     await _act_for(connection, owner)
+                yield connection
+
+    @asynccontextmanager
+    async def reading_at_once(self, owner: UUID) -> AsyncIterator[Async]:
+        """As `reading`, but a statement is sent without a wait for the answer to the last one.
+
+        An error of a statement comes when an answer is fetched, or at the end.
+        """
+        async with self._connection() as connection:
+            await _only_read(connection)
+            async with connection.pipeline(), connection.transaction():
+                await _act_for(connection, owner)
                 yield connection
 
     @asynccontextmanager
@@ -315,6 +326,12 @@ class ApiDatabase:
 
     def _note_away(self, _: AsyncConnectionPool[Async]) -> None:
         self._away = True
+
+
+async def _only_read(connection: Async) -> None:
+    """Let the next transactions only read, and see one moment."""
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    await connection.set_read_only(True)
 
 
 async def _act_for(connection: Async, owner: UUID) -> None:

@@ -56,9 +56,11 @@ def _words_of(run: re.Match[str]) -> Iterator[str]:
 def found_in(text: str, query: str) -> list[tuple[int, int]]:
     """Where the query's words stand in a text, as stretches of characters from and up to."""
     wanted = set(words(query)[:MOST_QUERY_WORDS])
+    if text.isascii():  # no two words touch each other
+        runs = ASCII_RUN.finditer(text.lower())
+        return [run.span() for run in runs if run[0][:LONGEST_WORD] in wanted]
     places: list[tuple[int, int]] = []
-    runs = ASCII_RUN if text.isascii() else RUN_AS_WRITTEN
-    for run in runs.finditer(text):
+    for run in RUN_AS_WRITTEN.finditer(text):
         for start, end in _found_in_run(run, wanted):
             if places and start <= places[-1][1]:
                 places[-1] = (places[-1][0], end)

@@ -1,17 +1,17 @@
 """Find passages by meaning, by words, or by both, merged by reciprocal rank."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql
+from psycopg import AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
 from docmill import lexical, vector_index
-from docmill.database import Async, Row, Statements
+from docmill.database import ApiDatabase, Async, Row, Statements, one
 from docmill.errors import Unavailable
 from docmill.vectors import vector_literal
 
@@ -25,6 +25,7 @@ CANDIDATES = 50
 RANK_CONSTANT = 60
 
 Key = tuple[Any, int, int]
+Answer = AsyncCursor[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +49,63 @@ class Model:
     dimensions: int
 
 
-async def find_model(connection: Async, name: str) -> Model:
-    """The model's row.
+class Search:
+    """Finds passages by their words and by the vectors of one model."""
 
-    Raises:
-        Unavailable: `docmill migrate` never heard of it.
+    def __init__(self, database: ApiDatabase, model: str) -> None:
+        self._database = database
+        self._name = model
+        self._model: Model | None = None
+
+    async def find(self, query: Query) -> list[dict[str, Any]]:
+        """The best passages for a query, best first, in the shape of the contract's hits.
+
+        Raises:
+            Unavailable: `docmill migrate` never heard of the model.
+        """
+        # Its id stays: rows of models are added, and no more.
+        self._model = self._model or await self._find_model()
+        async with self._database.reading_at_once(query.owner) as connection:
+            by_vector, by_words = await _both_ways(connection, self._model, query)
+            ranked = _ranked(by_vector, by_words)[: query.limit]
+            texts = await _ask_passages(connection, [key for key, _ in ranked])
+        # Fetched behind the block: so the transaction's end is sent with the question.
+        passages = await _found(texts)
+        return [
+            {
+                **_hit(passages[key], score, _score(by_vector, key), _score(by_words, key)),
+                "matches": lexical.found_in(passages[key]["text"], query.text),
+            }
+            for key, score in ranked
+            if key in passages
+        ]
+
+    async def _find_model(self) -> Model:
+        async with self._database.reading(None) as connection:
+            row = await one(connection, STATEMENTS.find_model, {"name": self._name})
+        if row is None:
+            raise Unavailable(f"The database knows no model {self._name}. Run `docmill migrate`.")
+        return Model(row["id"], row["dimensions"])
+
+
+async def _both_ways(
+    connection: Async, model: Model, query: Query
+) -> tuple[dict[Key, Row], dict[Key, Row]]:
+    """What is found by meaning and by words, each best first. Both are asked before one answers."""
+    await connection.execute(STATEMENTS.look_far)
+    vectors = await _ask_nearest(connection, model, query) if query.mode != "text" else None
+    words = await _ask_matching(connection, query) if query.mode != "vector" else None
+    return await _found(vectors), await _found(words)
+
+
+def _ranked(by_vector: dict[Key, Row], by_words: dict[Key, Row]) -> list[tuple[Key, float]]:
+    """Both ways merged, and a third: those that have the words in a row, a ranking of its own.
+
+    A long passage that holds the very phrase is far from the query's vector, and would else come
+    behind everything that both ways like a little.
     """
-    cursor = await connection.execute(STATEMENTS.find_model, {"name": name})
-    row = await cursor.fetchone()
-    if row is None:
-        raise Unavailable(f"The database knows no model {name}. Run `docmill migrate`.")
-    return Model(row["id"], row["dimensions"])
-
-
-async def search(connection: Async, model: Model, query: Query) -> list[dict[str, Any]]:
-    """The best passages for a query, best first, in the shape of the contract's hits.
-
-    In the transaction that `find_model` was called in.
-    """
-    by_vector = await _nearest(connection, model, query) if query.mode != "text" else {}
-    by_words, in_a_row = await _matching(connection, query) if query.mode != "vector" else ({}, [])
-    ranked = fuse([list(by_words), list(by_vector), in_a_row])[: query.limit]
-    passages = await _read_passages(connection, [key for key, _ in ranked])
-    return [
-        {
-            **_hit(passages[key], score, by_vector.get(key), by_words.get(key)),
-            "matches": lexical.found_in(passages[key]["text"], query.text),
-        }
-        for key, score in ranked
-        if key in passages
-    ]
+    in_a_row = [key for key, row in by_words.items() if row["in_a_row"]]
+    return fuse([list(by_words), list(by_vector), in_a_row])
 
 
 def fuse(rankings: Sequence[Sequence[Key]]) -> list[tuple[Key, float]]:
@@ -98,41 +126,33 @@ def nearest(model: Model) -> sql.Composed:
     )
 
 
-async def _nearest(connection: Async, model: Model, query: Query) -> dict[Key, float]:
+async def _ask_nearest(connection: Async, model: Model, query: Query) -> Answer | None:
     if query.vector is None or not query.vector.any():
-        return {}
-    cursor = await connection.execute(
-        nearest(model),
-        {**_filters(query), "owner": query.owner, "vector": vector_literal(query.vector)},
-    )
-    return {_key(row): float(row["score"]) for row in await cursor.fetchall()}
+        return None
+    told = {**_filters(query), "owner": query.owner, "vector": vector_literal(query.vector)}
+    return await connection.execute(nearest(model), told)
 
 
-async def _matching(connection: Async, query: Query) -> tuple[dict[Key, float], list[Key]]:
-    """Scores of what has the words, and which of it has them in a row.
-
-    The latter is a ranking of its own: a long passage that holds the very phrase is far from the
-    query's vector, and would else come behind everything that both ways like a little.
-    """
+async def _ask_matching(connection: Async, query: Query) -> Answer | None:
     any_word = lexical.tsquery_any(query.text)
     if not any_word:
-        return {}, []
-    cursor = await connection.execute(
-        STATEMENTS.matching,
-        {
-            **_filters(query),
-            "any": any_word,
-            "each": lexical.tsqueries(query.text),
-            "phrase": lexical.tsquery_phrase(query.text),
-        },
-    )
-    rows = await cursor.fetchall()
-    scores = {_key(row): float(row["score"]) for row in rows}
-    return scores, [_key(row) for row in rows if row["in_a_row"]]
+        return None
+    told = {
+        **_filters(query),
+        "any": any_word,
+        "each": lexical.tsqueries(query.text),
+        "phrase": lexical.tsquery_phrase(query.text),
+    }
+    return await connection.execute(STATEMENTS.matching, told)
 
 
-async def _read_passages(connection: Async, keys: Sequence[Key]) -> dict[Key, Row]:
-    cursor = await connection.execute(
+async def _found(answer: Answer | None) -> dict[Key, Row]:
+    """The rows of an answer by the passages that they name, in its order."""
+    return {_key(row): row for row in await answer.fetchall()} if answer is not None else {}
+
+
+async def _ask_passages(connection: Async, keys: Sequence[Key]) -> Answer:
+    return await connection.execute(
         STATEMENTS.read_passages,
         {
             "documents": [document for document, _, _ in keys],
@@ -140,7 +160,6 @@ async def _read_passages(connection: Async, keys: Sequence[Key]) -> dict[Key, Ro
             "ordinals": [ordinal for _, _, ordinal in keys],
         },
     )
-    return {_key(row): row for row in await cursor.fetchall()}
 
 
 def _filters(query: Query) -> dict[str, Any]:
@@ -149,6 +168,10 @@ def _filters(query: Query) -> dict[str, Any]:
         "metadata": Jsonb(query.metadata),
         "limit": max(CANDIDATES, query.limit),
     }
+
+
+def _score(found: Mapping[Key, Row], key: Key) -> float | None:
+    return float(found[key]["score"]) if key in found else None
 
 
 def _key(row: Row) -> Key:

@@ -91,11 +91,12 @@ join unnest(%(documents)s::uuid[], %(generations)s::int[], %(ordinals)s::int[])
 join documents d on d.id = k.document_id;
 
 -- find_model --
--- And for this transaction: a filter is applied behind the index scan. Let the scan go on until enough
+select id, dimensions from embedding_models where name = %(name)s;
+
+-- look_far --
+-- For this transaction: a filter is applied behind the index scan. Let the scan go on until enough
 -- rows pass it, so that a small collection or a small owner finds as much as a big one. How far it looks
 -- around (ef_search) decides how many of the true nearest it finds, and half of its time: with 100 four
 -- fifths of them among 200,000 passages, with 800 all but a few in a hundred.
-select id, dimensions,
-       set_config('hnsw.iterative_scan', 'strict_order', true),
-       set_config('hnsw.ef_search', '800', true)
-from embedding_models where name = %(name)s;
+select set_config('hnsw.iterative_scan', 'strict_order', true),
+       set_config('hnsw.ef_search', '800', true);

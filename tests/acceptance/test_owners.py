@@ -20,8 +20,9 @@ from webhook_receiver import Receiver
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TUS = {"Tus-Resumable": "1.0.0"}
-# Paid by the owner whose text it is, where an endpoint is paid: not by this embedder.
-EMPTY = {"paid_embeddings"}
+# Paid by the owner whose text it is, where an endpoint is paid: not by this embedder. And nobody
+# here is large.
+EMPTY = {"paid_embeddings", "large_owners"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import made_rows
 from docmill import lexical, search
 from docmill.database import Addresses, ApiDatabase, Sync
 from docmill.embed_static import DIMENSIONS, NAME
-from docmill.search import Query
+from docmill.search import Query, Search
 from docmill.vectors import vector_literal
 
 ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
@@ -85,9 +85,7 @@ def found(addresses: Addresses, query: Query) -> list[dict[str, Any]]:
         database = ApiDatabase(addresses.api)
         await database.open()
         try:
-            async with database.reading(query.owner) as connection:
-                model = await search.find_model(connection, NAME)
-                return await search.search(connection, model, query)
+            return await Search(database, NAME).find(query)
         finally:
             await database.close()
 

@@ -16,6 +16,7 @@ from docmill.config import Settings
 from docmill.database import ApiDatabase
 from docmill.disk_reserve import DiskReserve
 from docmill.embed import Embedder
+from docmill.search import Search
 from docmill.tick import Tick
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
@@ -120,6 +121,7 @@ def create_app(
         settings,
         database,
         embedder,
+        Search(database, embedder.name),
         Statuses(database),
         watch,
         changes,

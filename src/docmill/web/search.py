@@ -3,11 +3,14 @@
 import asyncio
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
-from docmill import search
+from docmill.embed import Embedder
+from docmill.search import Query
 from docmill.web.description import refusals, shaped
 from docmill.web.service import TheOwner, TheService
 from docmill.web.shapes import Hits
@@ -19,6 +22,7 @@ Text = Annotated[
     str,
     StringConstraints(min_length=1, max_length=10_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
 ]
+SHORT = 1000  # characters; 0.2 ms
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -36,14 +40,25 @@ class SearchRequest(BaseModel):
     )
 
 
+async def vector_of(query: str, embedder: Embedder) -> NDArray[np.float32]:
+    """The query's vector.
+
+    A model that is in this process embeds a short query in a tenth of the time that it takes to
+    hand it over to a thread.
+    """
+    if embedder.batch is None and len(query) <= SHORT:
+        vectors = embedder.embed([query])
+    else:
+        vectors = await asyncio.to_thread(embedder.embed, [query])
+    vector: NDArray[np.float32] = vectors[0]
+    return vector
+
+
 @router.post("/search", responses=shaped(Hits) | refusals("EMBEDDER_UNAVAILABLE"))
 async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JSONResponse:
     """Passages of documents that are complete, best first."""
-    vector = None
-    if asked.mode != "text":
-        vectors = await asyncio.to_thread(service.embedder.embed, [asked.query])
-        vector = vectors[0]
-    query = search.Query(
+    vector = await vector_of(asked.query, service.embedder) if asked.mode != "text" else None
+    query = Query(
         owner=owner,
         text=asked.query,
         mode=asked.mode,
@@ -52,7 +67,5 @@ async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JS
         metadata=storable_object("filters", asked.filters),
         vector=vector,
     )
-    async with service.database.reading(owner) as connection:
-        model = await search.find_model(connection, service.embedder.name)
-        hits = await search.search(connection, model, query)
+    hits = await service.search.find(query)
     return JSONResponse({"hits": hits}, headers={"Cache-Control": "no-store"})

@@ -21,6 +21,7 @@ from docmill.errors import Problem
 from docmill.identity import Identity
 from docmill.operations import Operations
 from docmill.outgoing import Reach
+from docmill.search import Search
 from docmill.tick import Tick
 from docmill.uploads import Uploads
 from docmill.watch import VersionWatch
@@ -35,6 +36,7 @@ class Service:
     settings: Settings
     database: ApiDatabase
     embedder: Embedder
+    search: Search
     statuses: Statuses
     watch: VersionWatch
     changes: Changes
