@@ -18,6 +18,11 @@ where exists (select from stage_limits where max_running is not null);
 -- and the last job is taken although it may need more than is left. What was tried is tried again
 -- alone, so that a file that kills its worker takes no others with it.
 --
+-- Where all that is due can be seen, a claim takes no more of it than the share of its free slots
+-- among them and all slots of other workers: they are woken by the same burst, or done in a moment,
+-- and would find nothing. A quarter of a group is taken in any case, for commits are to be shared.
+-- What is due beyond the candidates is enough for everybody.
+--
 -- How much of the queue is read does not depend on how long it is. It is walked from line to line (the
 -- jobs of one owner, stage and priority, in an index by time) until enough owners have one whose first
 -- job is due, and of those lines only due jobs are read. Nor does it depend on the planner knowing how
@@ -62,6 +67,11 @@ with recursive open as materialized (
 ), lines as materialized (
   select owner_id, stage, priority, min(place) over (partition by owner_id) as place
   from walk where is_due
+), reach as materialized (
+  -- How much of a line is looked at.
+  select %(slots)s::int
+           + (3 * %(slots)s::int * %(group)s::int + 30) / greatest(1, count(distinct owner_id)) as jobs
+  from lines
 ), in_work as materialized (
   select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
 ), candidates as materialized (
@@ -82,8 +92,7 @@ with recursive open as materialized (
     where j.status = 'queued' and j.owner_id = l.owner_id
       and j.stage = l.stage and j.priority = l.priority and j.run_at <= now()
     order by j.run_at, j.id
-    limit %(slots)s::int
-      + (3 * %(slots)s::int * %(group)s::int + 30) / (select count(distinct owner_id) from lines)) c
+    limit (select jobs from reach)) c
 ), in_turn as materialized (
   select id, status, room, turn, place, weight,
          row_number() over (partition by stage order by turn, place) as nth_of_stage
@@ -93,6 +102,19 @@ with recursive open as materialized (
          coalesce(sum(weight) over (
            order by turn, place, id rows between unbounded preceding and 1 preceding), 0) as before
   from in_turn where room is null or nth_of_stage <= room
+), others as materialized (
+  select coalesce(sum(slots), 0) as slots from workers
+  where id <> %(worker)s and not draining
+    and seen_at > now() - make_interval(secs => greatest(10, %(lease)s))
+), share as materialized (
+  select case
+           when exists (select from candidates group by place, stage, priority
+                        having count(*) >= (select jobs from reach))
+           then %(slots)s::int * %(group)s::int
+           else least(%(slots)s::int * %(group)s::int, greatest(1, %(group)s::int / 4, ceil(
+             sum(weight) * %(slots)s::int / (%(slots)s::int + (select slots from others)))))
+         end as weight
+  from fitting
 ), due as (
   select j.id, c.place, c.weight
   from (select * from fitting order by turn, place, id) c
@@ -100,7 +122,7 @@ with recursive open as materialized (
     select id from processing_jobs
     where id = c.id and status = c.status and run_at <= now()
     for no key update skip locked) j
-  limit (select count(*) from fitting where before < %(slots)s::int * %(group)s::int)
+  limit (select count(*) from fitting where before < (select weight from share))
 ), taken as (
   update processing_jobs j
   set status = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),

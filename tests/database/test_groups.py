@@ -138,6 +138,89 @@ def test_large_and_small_ones_are_dealt_out_by_their_weight(
     assert [weights(group) for group in dealt(jobs, 2)] == [[10], [1] * 10]
 
 
+# a burst ---------------------------------------------------------------------------------
+
+
+def others(admin: Sync, *slots: int, seen: str = "now()", draining: bool = False) -> None:
+    """More workers on the list, with so many slots each."""
+    for number, count in enumerate(slots):
+        admin.execute(
+            "insert into workers (id, slots, draining, seen_at)"
+            f" values (%s, %s, %s, {seen})".encode(),
+            [f"other {number}", count, draining],
+        )
+
+
+def enough_for_a_call(admin: Sync, count: int) -> None:
+    """Large texts: where a service embeds, each fills a call."""
+    for _ in range(count):
+        enlarge(admin, uploaded(admin), 56 * WEIGHED_BYTES_IN_CALLS)
+
+
+def claim_in_calls(connection: Sync, worker: str, slots: int = 1) -> list[Job]:
+    return job_queue.claim(
+        connection,
+        Claimant(worker, 60.0),
+        slots,
+        group=GROUP,
+        weighed_bytes=WEIGHED_BYTES_IN_CALLS,
+    )
+
+
+def test_workers_share_a_burst_evenly(admin: Sync, worker_connection: Sync) -> None:
+    """Two would fit into the slot of each, and half of the workers would find nothing."""
+    others(admin, *[1] * 8)
+    enough_for_a_call(admin, 8)
+    taken = [claim_in_calls(worker_connection, f"other {number}") for number in range(8)]
+    assert [len(jobs) for jobs in taken] == [1] * 8
+
+
+def test_the_last_texts_go_to_several_workers(admin: Sync, worker_connection: Sync) -> None:
+    others(admin, 1, 1)
+    enough_for_a_call(admin, 4)
+    counts = [len(claim_in_calls(worker_connection, f"other {n % 2}")) for n in range(3)]
+    assert counts == [2, 1, 1]
+
+
+def test_small_ones_are_shared_down_to_a_quarter_of_a_group(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    others(admin, *[1] * 7)
+    for _ in range(GROUP // 2):
+        uploaded(admin)
+    assert len(claim(worker_connection, 1)) == GROUP // 4
+    assert len(claim(worker_connection, 1)) == GROUP // 4
+    assert claim(worker_connection, 1) == []
+
+
+def test_who_has_more_slots_free_takes_more_of_a_burst(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    others(admin, 2)
+    for _ in range(GROUP):
+        uploaded(admin)
+    assert len(claim(worker_connection, 6)) == GROUP * 6 // 8
+
+
+def test_a_long_queue_is_taken_by_whole_groups(admin: Sync, worker_connection: Sync) -> None:
+    others(admin, *[1] * 50)
+    for _ in range(4 * GROUP):
+        uploaded(admin)
+    assert len(claim(worker_connection, 1)) == GROUP
+
+
+@pytest.mark.parametrize(
+    ("seen", "draining"), [("now() - interval '2 minutes'", False), ("now()", True)]
+)
+def test_nothing_is_left_for_workers_that_do_not_claim(
+    admin: Sync, worker_connection: Sync, seen: str, *, draining: bool
+) -> None:
+    others(admin, *[1] * 8, seen=seen, draining=draining)
+    for _ in range(GROUP):
+        uploaded(admin)
+    assert len(claim(worker_connection, 1)) == GROUP
+
+
 # carrying --------------------------------------------------------------------------------
 
 
