@@ -18,9 +18,12 @@ from urllib.parse import urlsplit
 import psutil
 
 from docmill import database
+from docmill.config import Settings
 
 SERVES = re.compile(r"docmill serves (http://\S+)")
 SAMPLE_SECONDS = 0.1
+SLOTS = Settings().slots
+CONFINED = "\nNoNewPrivs:\t1\n"
 LOOK_SECONDS = 0.01
 # To count ten thousand documents takes milliseconds of the cores that docmill works with.
 ENDED_LOOK_SECONDS = 0.05
@@ -145,7 +148,7 @@ def served(where: Path | str, workers: int, **settings: str) -> Iterator[tuple[s
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             address = _address(process)
-            _wait_until_ready(address, workers)
+            _wait_until_ready(address, process.pid, workers * int(chosen.get("SLOTS", SLOTS)))
             yield address, process.pid
         finally:
             process.terminate()
@@ -163,19 +166,36 @@ def _address(process: "subprocess.Popen[str]") -> str:
     raise SystemExit("docmill did not start:\n" + "".join(said))
 
 
-def _wait_until_ready(address: str, workers: int) -> None:
-    """Until a worker lives, where there are any, and they have warmed up."""
-    if workers == 0:
+def _wait_until_ready(address: str, root: int, parsers: int) -> None:
+    """Until a worker lives, where there are any, and so many parsers are warm."""
+    if parsers == 0:
         return
+    ends = time.monotonic() + PATIENCE_SECONDS
     with Client(address) as client:
-        ends = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < ends:
             answer = client.asked("GET", "/readyz")
             answer.read()
             if answer.status == http.client.OK:
                 break
             time.sleep(LOOK_SECONDS)
-    time.sleep(1.0)  # parsers warm up in the background, and nothing says when they have
+    while _warm_parsers(root) < parsers:
+        if time.monotonic() > ends:
+            raise SystemExit(f"{parsers} parsers did not get warm")
+        time.sleep(SAMPLE_SECONDS)
+
+
+def _warm_parsers(root: int) -> int:
+    """Parsers that have given up what a stranger's file could use, the last thing before the first.
+
+    They warm up in the background, half a second of a processor each, and nobody else tells: eight
+    of them would else take of the seconds that are measured.
+    """
+    warm = 0
+    for process in psutil.Process(root).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            if "docmill.parse_child" in process.cmdline():
+                warm += CONFINED in Path(f"/proc/{process.pid}/status").read_text("utf-8")
+    return warm
 
 
 def wait_until_all_ended(url: str, documents: int) -> None:
