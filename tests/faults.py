@@ -304,14 +304,11 @@ def _reach(scene: Scene, faulty: Forked, fault: Fault) -> None:
 
 
 def _parser_stands_still(worker: Forked) -> bool:
-    children = psutil.Process(worker.process.pid).children()
-    # Not one that is still on its way from the fork to its own program: the worker waits for that.
-    # Nor one that has not yet asked to die with the worker: it would stand still for ever. That is
-    # done once a second thread reads its requests.
+    zygotes = psutil.Process(worker.process.pid).children()
+    # Not one that has not yet asked to die with what it was forked from: it would stand still for
+    # ever. That is done once a second thread reads its requests.
     parsers = [
-        child
-        for child in children
-        if "docmill.parse_child" in child.cmdline() and child.num_threads() > 1
+        parser for zygote in zygotes for parser in zygote.children() if parser.num_threads() > 1
     ]
     for parser in parsers:
         parser.suspend()

@@ -1,11 +1,12 @@
 """The parser's own process: reads requests, answers with pages, holds nothing worth stealing.
 
-`python -m docmill.parse_child PARENT_PID`. Its stdin is a socket: a request is a line of JSON, and
-with it comes the file, open. An answer is frames on a private copy of stdout: kind, page number and
-length of the body, then the body.
+Forked by `zygote_child`. Its stdin is a socket: a request is a line of JSON, and with it comes the
+file, open. An answer is frames on a private copy of stdout: kind, page number and length of the
+body, then the body.
 
 What a hostile file could use is taken away before it is opened: files and network (`confinement`),
-memory and CPU beyond its share. The process ends with its parent.
+memory and CPU beyond its share. The process ends with the one that it was forked from, and with the
+one that has the other end of its stdin.
 """
 
 import ctypes
@@ -97,15 +98,13 @@ def unframe(kind: bytes, number: int, body: bytes) -> Opened | Page | Notice | F
     raise ValueError(f"no such kind of frame: {kind!r}")
 
 
-def main() -> None:
-    """Serve requests until the parent is gone."""
+def main(zygote: int) -> None:
+    """Serve requests until the process with this id, which has forked this one, is gone."""
     answers = private_stdout()
-    import docmill.parse  # noqa: F401, PLC0415 - the parent knows the frames without the parsers
-
     nowhere = os.open(os.devnull, os.O_WRONLY)
     limits = Limits()
     confine()
-    end_with_parent(int(sys.argv[1]))  # only now: who becomes another user forgets it
+    end_with_parent(zygote)  # only now: who becomes another user forgets it
     silence(nowhere)
     requests = read_requests()
     send(answers, FRAME.pack(READY, 0, 0))
@@ -133,7 +132,8 @@ def serve(request: Request, opened: "OpenFile", limits: "Limits", answers: Binar
 
 def parts(request: Request, file: BinaryIO, limits: "Limits") -> Iterator[Opened | Page | Notice]:
     """The parse, under its limits. How many pages it may take is known once it is open."""
-    from docmill.parse import parse  # noqa: PLC0415 - as in main
+    # Only parsers need the parsers; those who ask them know the frames.
+    from docmill.parse import parse  # noqa: PLC0415
 
     limits.allow_memory(request.memory_bytes)
     limits.allow_cpu(request, file.seek(0, io.SEEK_END) / BYTES_AS_A_PAGE)
@@ -196,7 +196,7 @@ class OpenFile(io.RawIOBase):
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process with the thread that started it (Linux).
+    """Have the kernel kill this process with the one that forked it (Linux).
 
     Elsewhere the end of stdin does it, see `read_requests`.
     """
@@ -240,7 +240,7 @@ def receive(stdin: socket.socket) -> tuple[bytes, int] | None:
 
 
 def silence(nowhere: int) -> None:
-    """No file can fill the parent's log. Until here, a failed import could be read there."""
+    """No file can fill the parent's log. Until here, what failed could be read there."""
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     os.close(nowhere)
@@ -277,7 +277,3 @@ class Limits:
         _, hard = self._resource.getrlimit(which)
         soft = value if hard == self._resource.RLIM_INFINITY else min(value, hard)
         self._resource.setrlimit(which, (soft, hard))
-
-
-if __name__ == "__main__":
-    main()

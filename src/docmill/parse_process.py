@@ -17,21 +17,18 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 import psutil
 
-import docmill
 from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
 from docmill.parse_child import DONE, FRAME, LONGEST_BODY, Request, unframe
+from docmill.zygote import EXIT_SECONDS, Forked, Forks, child_environment
 
-CHILD = "docmill.parse_child"
 TICK_SECONDS = 0.1  # how soon a stop is heard, and how often memory is looked at
 READ_BYTES = 1 << 20
 START_SECONDS = 60.0  # takes half a second of CPU, which a busy machine may not have at once
-EXIT_SECONDS = 5.0
 MEMORY_SIGNALS = {  # how allocators, Rust and the kernel end a process without memory
     signal.SIGABRT,
     signal.SIGBUS,
@@ -40,10 +37,6 @@ MEMORY_SIGNALS = {  # how allocators, Rust and the kernel end a process without 
     signal.SIGSEGV,
     signal.SIGTRAP,
 }
-# kreuzberg unpacks a library below the folder for temporary files and loads it from there, or what
-# somebody else has put there. docmill reads PDF by a library of its own.
-NO_FOLDER = "/dev/null"
-KEPT_ENVIRONMENT = {"LD_LIBRARY_PATH", "TZ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +63,18 @@ class ParseLimits:
 class ParseProcess:
     """One killable parser, warm between documents, for one user at a time.
 
-    On Linux the child ends with the *thread* that started it, not only with the process. Start
-    and use it from a thread that lives as long as the work; should the thread be gone, the next
-    `parse` starts another child.
+    The child is forked from a zygote, and ends with it and with this process.
     """
 
-    def __init__(self, limits: ParseLimits) -> None:
+    def __init__(self, limits: ParseLimits, zygote: Forks) -> None:
         self.limits = limits
+        self._zygote = zygote
         self._child: Child | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process id of the child, None while there is none."""
-        return self._child.process.pid if self._child else None
+        """The process id of the child, once it is there; None while none is wanted."""
+        return self._child.process.born() if self._child else None
 
     def start(self) -> None:
         """Warm up a child ahead of the first document. Does nothing while one is ready."""
@@ -133,7 +125,7 @@ class ParseProcess:
     def _ready_child(self) -> "Child":
         if self._child and not (self._child.idle and self._child.process.poll() is None):
             self.close()
-        self._child = self._child or Child()
+        self._child = self._child or Child(self._zygote)
         return self._child
 
     def _settle(self, child: "Child") -> None:
@@ -156,22 +148,13 @@ class Child:
     `ready` says that it has started, `idle` that it owes no answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, zygote: Forks) -> None:
         self.requests, stdin = socket.socketpair()
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "-P", "-m", CHILD, str(os.getpid())],
-            stdin=stdin.fileno(),
-            stdout=subprocess.PIPE,
-            env=child_environment(),
-            cwd="/",
-            # Ctrl-C is for the worker, which lets the document end. In a session of its own its
-            # niceness would count for nothing: Linux shares processors out between sessions first.
-            process_group=0,
-            bufsize=0,
-        )
-        stdin.close()
-        assert self.process.stdout  # noqa: S101 - for the type checker: it is a pipe
-        self.answers = self.process.stdout
+        answers, stdout = os.pipe()
+        with stdin:
+            self.process: Forked = zygote.fork(stdin.fileno(), stdout)
+        os.close(stdout)
+        self.answers = os.fdopen(answers, "rb", buffering=0)
         self.poll = select.poll()
         self.poll.register(self.answers, select.POLLIN)
         self.buffer = bytearray()
@@ -210,16 +193,15 @@ class Child:
         return part
 
     def resident_bytes(self) -> int:
-        """Its resident memory, 0 when it is gone."""
+        """Its resident memory with what it shares, 0 when it is gone."""
         try:
-            return int(psutil.Process(self.process.pid).memory_info().rss)
+            return int(psutil.Process(self.process.born()).memory_info().rss)
         except psutil.Error:
             return 0
 
     def kill(self) -> None:
         """End it at once; it holds nothing that needs care."""
         self.process.kill()
-        self.process.wait()
         self.requests.close()
         self.answers.close()
 
@@ -238,9 +220,9 @@ class Child:
     def _exit_status(self) -> int:
         try:
             return self.process.wait(EXIT_SECONDS)
-        except subprocess.TimeoutExpired:  # it closed its pipe and lives on
+        except TimeoutError:  # it closed its pipe and lives on
             self.process.kill()
-            return self.process.wait()
+            return -signal.SIGKILL
 
 
 class Watch:
@@ -309,7 +291,8 @@ class Watch:
             )
         if now - self.last_looked >= TICK_SECONDS:
             self.last_looked = now
-            self.look_at_memory()
+            if self.child.ready:
+                self.look_at_memory()
 
     def look_at_memory(self) -> None:
         """Raise where the child holds more memory than it may."""
@@ -349,18 +332,3 @@ def confinement() -> dict[str, str]:
     said = subprocess.check_output(command, env=child_environment(), cwd="/")
     taken: dict[str, str] = json.loads(said)
     return taken
-
-
-def child_environment() -> dict[str, str]:
-    """No settings, no secrets, one thread per library."""
-    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT & os.environ.keys()}
-    return kept | {
-        "PYTHONPATH": str(Path(docmill.__file__).parents[1]),
-        "LC_ALL": "C.UTF-8",
-        "TMPDIR": NO_FOLDER,
-        "MALLOC_ARENA_MAX": "2",
-        "OMP_NUM_THREADS": "1",
-        "RAYON_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "TOKIO_WORKER_THREADS": "1",
-    }

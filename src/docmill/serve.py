@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, cast
@@ -27,6 +27,7 @@ from docmill.errors import Unavailable
 from docmill.tick import Tick
 from docmill.web.app import create_app
 from docmill.web.wire import ACCEPTED_AT_ONCE, HEAD_BYTES, wire
+from docmill.zygote import Zygote
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -139,7 +140,13 @@ def _signals_end(server: uvicorn.Server) -> Iterator[None]:
 @contextmanager
 def _workers(settings: Settings, addresses: Addresses, table: int | None) -> Iterator[None]:
     """Keep the worker processes running for the length of a block, then drain them."""
-    keepers = [WorkerKeeper(number, addresses, table) for number in range(1, settings.workers + 1)]
+    zygote = Zygote(nicer=BEHIND_REQUESTS)
+    if settings.workers:
+        zygote.start()
+    shared = {"--zygote": zygote.wishes.fileno()}
+    if table is not None:
+        shared["--embedding-table"] = table
+    keepers = [WorkerKeeper(number, addresses, shared) for number in range(1, settings.workers + 1)]
     for keeper in keepers:
         keeper.start()
     try:
@@ -149,14 +156,18 @@ def _workers(settings: Settings, addresses: Addresses, table: int | None) -> Ite
             keeper.ask_to_drain()
         for keeper in keepers:
             keeper.wait(settings.drain_seconds + KILL_AFTER_SECONDS)
+        zygote.close()
 
 
 class WorkerKeeper:
-    """One worker process, replaced when it dies, with longer pauses if it dies at once."""
+    """One worker process, replaced when it dies, with longer pauses if it dies at once.
 
-    def __init__(self, number: int, addresses: Addresses, table: int | None) -> None:
+    `shared` are descriptors that it inherits, by the options that tell it of them.
+    """
+
+    def __init__(self, number: int, addresses: Addresses, shared: Mapping[str, int]) -> None:
         self._number = number
-        self._table = table
+        self._shared = shared
         self._environment = worker_process.environment(addresses)
         self._ended = threading.Event()
         self._process = self._spawn()
@@ -184,12 +195,12 @@ class WorkerKeeper:
             self._process.stdin.close()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        sharing = () if self._table is None else (f"--embedding-table={self._table}",)
+        sharing = [f"{option}={descriptor}" for option, descriptor in self._shared.items()]
         process = subprocess.Popen(
             worker_process.command(*sharing),
             stdin=subprocess.PIPE,
             env=self._environment,
-            pass_fds=() if self._table is None else (self._table,),
+            pass_fds=tuple(self._shared.values()),
         )
         niceness = os.getpriority(os.PRIO_PROCESS, 0) + BEHIND_REQUESTS
         os.setpriority(os.PRIO_PROCESS, process.pid, niceness)

@@ -48,6 +48,7 @@ from docmill.retry import RetryPolicy
 from docmill.spool import Spool
 from docmill.wakeup import WakeUp
 from docmill.workplace import Workplace
+from docmill.zygote import Forks, Zygote
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +79,18 @@ def new_worker_id() -> str:
 
 
 class Worker:
-    """One worker process: `slots` jobs at once, one heartbeat, one listener."""
+    """One worker process: `slots` jobs at once, one heartbeat, one listener.
 
-    def __init__(self, settings: Settings, address: str, embedder: Embedder) -> None:
+    Its parsers come from `zygote`, or else from one of its own.
+    """
+
+    def __init__(
+        self, settings: Settings, address: str, embedder: Embedder, zygote: Forks | None = None
+    ) -> None:
         self.id = new_worker_id()
         self._settings = settings
         self._embedder = embedder
+        self._zygote = zygote or Zygote()
         self._claimant = Claimant(self.id, settings.lease_seconds)
         self._policy = RetryPolicy(
             settings.backoff_seconds,
@@ -338,12 +345,11 @@ class Worker:
                 f"The database knows no model {self._embedder.name}. Run `docmill migrate`."
             )
         for _ in range(self._settings.slots):
-            parser = ParseProcess(_limits(self._settings))
+            parser = ParseProcess(_limits(self._settings), self._zygote)
             place = Workplace(
                 self._database, self._claimant, parser, self._spool, self._embedder, model["id"]
             )
             self._places.put(place)
-            # Warmed by a slot's own thread: a child process dies with the thread that started it.
             self._slots.submit(parser.start)
         self._heartbeat.start()
         self._wakeup.start()
@@ -355,6 +361,7 @@ class Worker:
         self._heartbeat.stop()
         while not self._places.empty():
             self._places.get_nowait().parser.close()
+        self._zygote.close()
         self._spool.close()
         self._database.close()
         self._embedder.close()

@@ -22,6 +22,7 @@ from docmill.command_settings import (
     sigterm_unwinds,
 )
 from docmill.worker import Worker
+from docmill.zygote import SharedZygote
 
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: cron may simply try again
 
@@ -37,6 +38,7 @@ EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: cron may simply try again
 )
 @click.option("--end-with-stdin", is_flag=True, hidden=True)
 @click.option("--embedding-table", type=int, hidden=True)
+@click.option("--zygote", type=int, hidden=True)
 @settings_as_flags(*DATABASE_FLAGS, *WORK_FLAGS, "drain_seconds", "metrics_port", "metrics_host")
 def worker_command(
     *,
@@ -44,6 +46,7 @@ def worker_command(
     max_seconds: float,
     end_with_stdin: bool,
     embedding_table: int | None,
+    zygote: int | None,
     **flags: str | None,
 ) -> None:
     """Start a worker: as many, on as many machines, as wanted, on the same database.
@@ -61,7 +64,10 @@ def worker_command(
         check_schema(where)
         with explained(unavailable):
             working = Worker(
-                settings, where.worker, embed.create_embedder(settings, embedding_table)
+                settings,
+                where.worker,
+                embed.create_embedder(settings, embedding_table),
+                None if zygote is None else SharedZygote(zygote),
             )
         stop_on_signals(working)
         if end_with_stdin:

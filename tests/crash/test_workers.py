@@ -180,13 +180,34 @@ def test_parser_killed_by_a_signal_loses_no_page_and_the_worker_goes_on(
     document_id = api.upload("a.pdf", wide_pdf())
     worker = start_worker()
     until(lambda: frozen_in(admin, worker, "parse"), "it stands still early in a range")
-    killed = children_of(worker.process.pid)
+    killed = parsers_of(worker)
+    assert killed
     for child in killed:
         os.kill(child, signal.SIGSEGV)
     os.kill(worker.process.pid, signal.SIGCONT)
     status = api.completed(document_id)
     assert status["progress"]["parse"]["done"] == 800
     assert status["warnings"] == []
+    assert not set(killed) & set(parsers_of(worker))
+    assert worker.process.poll() is None
+
+
+def test_zygote_killed_under_its_parsers_loses_no_page_and_is_replaced(
+    admin: Sync, api: Docmill, start_worker: Workers
+) -> None:
+    document_id = api.upload("a.pdf", wide_pdf())
+    worker = start_worker()
+    until(lambda: frozen_in(admin, worker, "parse"), "it stands still early in a range")
+    killed = children_of(worker.process.pid)
+    orphans = [psutil.Process(pid) for pid in parsers_of(worker)]
+    for zygote in killed:
+        os.kill(zygote, signal.SIGKILL)
+    os.kill(worker.process.pid, signal.SIGCONT)
+    status = api.completed(document_id)
+    assert status["progress"]["parse"]["done"] == 800
+    assert status["warnings"] == []
+    assert orphans
+    assert psutil.wait_procs(orphans, timeout=30)[1] == []
     assert not set(killed) & set(children_of(worker.process.pid))
     assert worker.process.poll() is None
 
@@ -198,6 +219,10 @@ def frozen_in(admin: Sync, worker: Started, stage: str) -> bool:
     if not caught:
         os.kill(worker.process.pid, signal.SIGCONT)
     return caught
+
+
+def parsers_of(worker: Started) -> list[int]:
+    return [pid for zygote in children_of(worker.process.pid) for pid in children_of(zygote)]
 
 
 def children_of(pid: int) -> list[int]:

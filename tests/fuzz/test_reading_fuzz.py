@@ -16,6 +16,7 @@ from docmill.model import Notice, Opened, Page
 from docmill.parse_child import FRAME, frame, unframe
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.parse_text import PAGE_CHARACTERS, parse_text
+from docmill.zygote import Zygote
 from fuzz.mutations import damaged, refusal
 from hostile.good_files import whole_files
 from made_files import docx, zipped
@@ -93,9 +94,11 @@ def test_answer_of_a_broken_parser_is_seen_for_what_it_is(kind: bytes, body: byt
 
 @pytest.fixture(scope="module")
 def parser() -> Iterator[ParseProcess]:
-    process = ParseProcess(ParseLimits(memory_bytes=256 << 20, cpu_seconds=5))
+    zygote = Zygote()
+    process = ParseProcess(ParseLimits(memory_bytes=256 << 20, cpu_seconds=5), zygote)
     yield process
     process.close()
+    zygote.close()
 
 
 @given(named=damaged_files)

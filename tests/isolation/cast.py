@@ -44,7 +44,7 @@ class WorkerPart(Worker):
         self._database = TurnWorkerDatabase(addresses.worker, connections=2)
         self._spool = Spool(self._database)
         self._carrier._database = self._database
-        self._parser = ParseProcess(ParseLimits())
+        self._parser = ParseProcess(ParseLimits(), self._zygote)
         self._beats = database.connect(addresses.worker, autocommit=True)
         self._beats.cursor_factory = TurnCursor
         place = Workplace(
@@ -92,6 +92,7 @@ class WorkerPart(Worker):
     def leave(self) -> None:
         """Let go of everything."""
         self._parser.close()
+        self._zygote.close()
         self._spool.close()
         self._database.close()
         self._beats.close()

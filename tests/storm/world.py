@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from docmill.embedded_postgres import EmbeddedPostgres
 
+ZYGOTES_TURN = 0.25
 LEASE_SECONDS = 2.0
 SETTINGS = {
     "DOCMILL_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -182,8 +183,11 @@ class World:
 
     def _kill_parser(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._rng.choice(self.workers).process.pid).children():
-                child.kill()
+            for zygote in psutil.Process(self._rng.choice(self.workers).process.pid).children():
+                # Now and then it is the one that they are forked from.
+                unlucky = [zygote] if self._rng.random() < ZYGOTES_TURN else zygote.children()
+                for process in unlucky:
+                    process.kill()
 
     def _kill_api(self) -> None:
         self.api.kill()

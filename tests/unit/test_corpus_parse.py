@@ -12,6 +12,7 @@ import pytest
 from docmill.errors import Failure
 from docmill.model import Page
 from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.zygote import Zygote
 
 CORPUS = Path(os.environ.get("DOCMILL_CORPUS", Path(__file__).parents[3] / "shared/corpus"))
 NOT_DOCUMENTS = {"expected", "licences", "README.md"}
@@ -71,9 +72,11 @@ def expected_failure(path: Path) -> str | None:
 
 @pytest.fixture(scope="module")
 def parser() -> Iterator[ParseProcess]:
-    process = ParseProcess(ParseLimits())
+    zygote = Zygote()
+    process = ParseProcess(ParseLimits(), zygote)
     yield process
     process.close()
+    zygote.close()
 
 
 def text_of(parser: ParseProcess, path: Path) -> str:

@@ -14,6 +14,7 @@ from docmill.errors import Failure
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
 from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.zygote import Zygote
 from hostile import CASES, outside
 from hostile.cases import Case, ending
 from hostile.good_files import cut_off, whole_files
@@ -29,9 +30,11 @@ AWKWARD = [
 
 @pytest.fixture(scope="module")
 def parser() -> Iterator[ParseProcess]:
-    process = ParseProcess(ParseLimits())
+    zygote = Zygote()
+    process = ParseProcess(ParseLimits(), zygote)
     yield process
     process.close()
+    zygote.close()
 
 
 def parts_of(parser: ParseProcess, content: bytes, name: str, tmp_path: Path) -> list[object]:

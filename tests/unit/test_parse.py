@@ -19,6 +19,7 @@ from docmill.parse_office import without_head, without_shapes
 from docmill.parse_pdf import MAX_PAGE_CHARACTERS
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.parse_text import PAGE_CHARACTERS
+from docmill.zygote import Zygote
 from made_files import docx, one_page, open_document, pdf, pdf_of, pdf_stream, zip_of, zipped
 from made_office import pptx, shape
 
@@ -295,12 +296,14 @@ def mail_with_attachments() -> bytes:
 
 def test_mail_carries_the_text_of_its_attachments() -> None:
     """In the child: it has no folder for a library that kreuzberg would read PDFs with."""
-    parser = ParseProcess(ParseLimits())
+    zygote = Zygote()
+    parser = ParseProcess(ParseLimits(), zygote)
     with tempfile.TemporaryFile() as file:
         file.write(mail_with_attachments())
         file.flush()
         parts = list(parser.parse(file, "a.eml", first=1, last=None, stop=threading.Event()))
     parser.close()
+    zygote.close()
 
     for phrase in ("a new bolt rope", "the older letter", "# m.pdf", "the mizzen", "the jib"):
         assert phrase in text(parts)

@@ -14,7 +14,9 @@ from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
 from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.zygote import Zygote
 from made_files import pdf, pdf_of_many_strokes, pdf_that_calls_itself
+from running import until
 
 NEVER = threading.Event()
 MIB = 1 << 20
@@ -23,12 +25,19 @@ MIB = 1 << 20
 Make = Callable[[ParseLimits], ParseProcess]
 
 
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
 @pytest.fixture
-def make() -> Iterator[Make]:
+def make(zygote: Zygote) -> Iterator[Make]:
     made = []
 
     def make(limits: ParseLimits) -> ParseProcess:
-        made.append(ParseProcess(limits))
+        made.append(ParseProcess(limits, zygote))
         return made[-1]
 
     yield make
@@ -316,7 +325,7 @@ def test_child_makes_way_after_enough_documents(make: Make, short: Path) -> None
 
 
 def test_grown_child_makes_way(make: Make, short: Path) -> None:
-    parser = make(ParseLimits(memory_bytes=64 * MIB))  # it has more than half when idle
+    parser = make(ParseLimits(memory_bytes=48 * MIB))  # it has more than half when idle
     parser.start()
     pid = pid_of(parser)
 
@@ -326,10 +335,11 @@ def test_grown_child_makes_way(make: Make, short: Path) -> None:
     parser.close()
 
 
-def test_child_ends_with_its_parent(tmp_path: Path) -> None:
+def test_child_and_zygote_end_with_their_user(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from docmill.parse_process import *\n"
-        "parser = ParseProcess(ParseLimits()); parser.start(); print(parser.pid, flush=True)\n"
+        "import sys; from docmill.parse_process import *; from docmill.zygote import Zygote\n"
+        "zygote = Zygote(); parser = ParseProcess(ParseLimits(), zygote); parser.start()\n"
+        "print(parser.pid, zygote.pid, flush=True)\n"
         "sys.stdin.read()"
     )
     parent = subprocess.Popen(
@@ -341,40 +351,59 @@ def test_child_ends_with_its_parent(tmp_path: Path) -> None:
     )
     assert parent.stdin
     assert parent.stdout
-    child = psutil.Process(int(parent.stdout.readline()))
+    started = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
 
     parent.kill()
     parent.wait()
     parent.stdin.close()
     parent.stdout.close()
 
-    gone, _ = psutil.wait_procs([child], timeout=30)
-    assert gone
+    gone, _ = psutil.wait_procs(started, timeout=30)
+    assert len(gone) == 2
 
 
-def test_child_knows_no_settings_and_no_secrets(
-    parser: ParseProcess, short: Path, monkeypatch: pytest.MonkeyPatch
+def test_child_and_zygote_know_no_settings_and_no_secrets(
+    short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCMILL_DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    zygote = Zygote()
+    parser = ParseProcess(ParseLimits(), zygote)
     list(run(parser, short))
 
-    environment = psutil.Process(pid_of(parser)).environ()
+    for pid in (zygote.pid, parser.pid):
+        environment = psutil.Process(pid).environ()
 
-    assert not any("secret" in value for value in environment.values())
-    assert not any(name.startswith("DOCMILL") for name in environment)
+        assert not any("secret" in value for value in environment.values())
+        assert not any(name.startswith("DOCMILL") for name in environment)
+    parser.close()
+    zygote.close()
+
+
+def opened_by(pid: int | None) -> list[str]:
+    """What a process has open but its stderr, which a zygote has of us."""
+    links = [link for link in Path(f"/proc/{pid}/fd").iterdir() if link.name != "2"]
+    return sorted(link.readlink().name.split(":")[0] for link in links)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_child_has_nothing_open_but_its_pipes(parser: ParseProcess, short: Path) -> None:
+def test_child_and_zygote_have_nothing_open_but_their_pipes(short: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)), short.open() as file:
         os.set_inheritable(file.fileno(), True)  # noqa: FBT003 - takes it by position only
-        list(run(parser, short))
+        zygote = Zygote()
+        parsers = [ParseProcess(ParseLimits(), zygote) for _ in range(3)]
+        for parser in parsers:
+            list(run(parser, short))
 
-        folder = Path(f"/proc/{pid_of(parser)}/fd")
-        opened = sorted(link.readlink().name.split(":")[0] for link in folder.iterdir())
+        children = [opened_by(parser.pid) for parser in parsers]
+        opened = opened_by(zygote.pid)
 
-    assert opened == ["null", "null", "pipe", "socket", "statm"]
+    for parser in parsers:
+        parser.close()
+    zygote.close()
+    assert children == [["null", "pipe", "socket", "statm"]] * 3
+    # The pipe that wakes it, and the sockets of wishes and of three parsers' ties.
+    assert opened == ["null", "pipe", "pipe", *["socket"] * 4]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
@@ -423,3 +452,123 @@ def test_works_from_a_worker_thread_that_ends(parser: ParseProcess, short: Path)
     thread.join()
 
     assert_usable(parser, short)
+
+
+# the zygote ------------------------------------------------------------------------------
+
+
+def test_parsers_share_what_their_zygote_has_imported(
+    zygote: Zygote, make: Make, short: Path
+) -> None:
+    parser = make(ParseLimits())
+    list(run(parser, short))
+    child = psutil.Process(pid_of(parser))
+
+    assert child.ppid() == zygote.pid
+    assert child.memory_full_info().uss < 12 * MIB  # started by itself, it has more than 20
+
+
+def test_zygote_has_one_thread_and_no_parser_that_is_gone(
+    zygote: Zygote, make: Make, short: Path
+) -> None:
+    parser = make(ParseLimits())
+    list(run(parser, short))
+    parser.close()
+
+    process = psutil.Process(zygote.pid)
+
+    assert process.num_threads() == 1
+    assert process.children() == []
+
+
+def test_killed_zygote_takes_its_parsers_with_it_and_is_replaced(short: Path, long: Path) -> None:
+    zygote = Zygote()
+    parser = ParseProcess(ParseLimits(), zygote)
+    parts = run(parser, long)
+    first_page(parts)
+    gone = [psutil.Process(zygote.pid), psutil.Process(pid_of(parser))]
+
+    gone[0].kill()
+
+    assert failure(parts).code == "PARSER_DIED"
+    assert len(psutil.wait_procs(gone, timeout=30)[0]) == 2
+    assert_usable(parser, short)
+    assert zygote.pid != gone[0].pid
+    parser.close()
+    zygote.close()
+
+
+def test_parser_whose_user_let_go_of_it_is_ended_and_its_siblings_are_not(
+    make: Make, short: Path, long: Path
+) -> None:
+    left, other = make(ParseLimits()), make(ParseLimits())
+    parts = run(left, long)
+    first_page(parts)
+    rest = run(other, long)
+    first_page(rest)
+    child = psutil.Process(pid_of(left))
+    child.suspend()  # so that it can't hear of it itself
+
+    parts.close()
+
+    assert not child.is_running()
+    assert len([part for part in rest if isinstance(part, Page)]) == 199
+    assert_usable(left, short)
+
+
+def test_parser_is_ended_also_while_its_zygote_stands_still(
+    monkeypatch: pytest.MonkeyPatch, long: Path
+) -> None:
+    monkeypatch.setattr("docmill.zygote.EXIT_SECONDS", 0.1)
+    zygote = Zygote()
+    parser = ParseProcess(ParseLimits(), zygote)
+    parts = run(parser, long)
+    first_page(parts)
+    child = psutil.Process(pid_of(parser))
+    psutil.Process(zygote.pid).suspend()
+
+    parts.close()
+
+    until(lambda: child.status() == psutil.STATUS_ZOMBIE, "it has ended")
+    zygote.close()
+
+
+def test_processes_that_inherit_its_socket_share_a_zygote(short: Path) -> None:
+    zygote = Zygote()
+    zygote.start()
+    script = (
+        "import sys, threading; from docmill.parse_process import *\n"
+        "from docmill.zygote import SharedZygote\n"
+        "parser = ParseProcess(ParseLimits(), SharedZygote(int(sys.argv[1])))\n"
+        "with open(sys.argv[2], 'rb') as file:\n"
+        "    read = parser.parse(file, 'a', first=1, last=None, stop=threading.Event())\n"
+        "    print(len(list(read)), parser.pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    socket_here = zygote.wishes.fileno()
+    users = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(socket_here), str(short)],
+            pass_fds=[socket_here],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    parsers = []
+    for user in users:
+        assert user.stdout
+        parts, pid = user.stdout.readline().split()
+        assert int(parts) == len(in_place(short))
+        parsers.append(psutil.Process(int(pid)))
+
+    assert {parser.ppid() for parser in parsers} == {zygote.pid}
+
+    users[0].kill()
+    assert len(psutil.wait_procs(parsers[:1], timeout=30)[0]) == 1
+    assert parsers[1].is_running()
+
+    users[1].communicate("")
+    users[0].communicate()
+    zygote.close()
