@@ -1,6 +1,6 @@
 """Where parsers come from: one warm process, which forks one for each wish.
 
-Started by itself, a parser takes half a second of processor and keeps its libraries in memory of
+Started by itself, a parser takes a tenth of a second of processor and memory for its libraries of
 its own. Forked, it is there at once and shares them. A server has one such process for all of its
 workers, a worker without a server has one of its own.
 """

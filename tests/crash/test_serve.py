@@ -67,6 +67,37 @@ def test_workers_and_their_parsers_yield_to_requests(data_dir: Path) -> None:
     assert docmill.stop() == 0
 
 
+def test_workers_share_one_zygote_and_one_that_is_killed_is_replaced(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, "--workers", "2", env={"DOCMILL_BACKOFF_SECONDS": "0"})
+    serving = psutil.Process(docmill.started.process.pid)
+    document_id = docmill.upload("a.pdf", long_pdf(1500))
+    until(lambda: docmill.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
+    (zygote,) = zygotes_of(serving)
+    parsers = zygote.children()
+    assert len(parsers) == 4  # two of each worker
+
+    zygote.kill()
+
+    docmill.started.says(r"the process that forks parsers died \(status -9\) and is replaced")
+    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 1500
+    assert psutil.wait_procs([zygote, *parsers], timeout=30)[1] == []
+    (another,) = zygotes_of(serving)
+    assert another.children()
+    assert another.nice() == min(19, serving.nice() + BEHIND_REQUESTS)
+    assert docmill.stop() == 0
+    assert not another.is_running()
+
+
+def zygotes_of(serving: psutil.Process) -> list[psutil.Process]:
+    """Of all below it: a fork of a zygote has its command, and is not one."""
+    forks = [
+        process
+        for process in serving.children(recursive=True)
+        if "docmill.zygote_child" in process.cmdline()
+    ]
+    return [process for process in forks if process.parent() not in forks]
+
+
 def test_embedded_postgres_that_dies_is_started_again_and_the_work_goes_on(data_dir: Path) -> None:
     docmill = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
     document_id = docmill.upload("a.pdf", long_pdf(1500))

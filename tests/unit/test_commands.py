@@ -19,6 +19,11 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(name: s
     assert COMMANDS[name][1] == command.get_short_help_str(limit=1000)
 
 
+def test_server_that_takes_no_tokens_of_a_provider_loads_no_cryptography() -> None:
+    loaded = "import docmill.serve, sys; print(*{'jwt', 'cryptography'} & sys.modules.keys())"
+    assert not subprocess.check_output([sys.executable, "-c", loaded]).strip()
+
+
 def test_help_imports_none_of_the_commands() -> None:
     asked = "import docmill.cli, sys; docmill.cli.main(['--help'], standalone_mode=False)"
     shown = f"{asked}; print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"

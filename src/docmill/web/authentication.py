@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import Counter
 from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -17,7 +18,9 @@ from docmill.config import Settings
 from docmill.database import ApiDatabase, Row, one
 from docmill.errors import Problem
 from docmill.identity import LOCAL, Identity
-from docmill.jwt_tokens import JwtVerifier, Provider
+
+if TYPE_CHECKING:
+    from docmill.jwt_tokens import JwtVerifier, Provider
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ class Authenticator:
         self.kinds = settings.auth
         self.is_open = settings.is_open
         self._database = database
-        self._tokens = JwtVerifier(provider_of(settings)) if "jwt" in settings.auth else None
+        self._tokens = verifier_of(settings) if "jwt" in settings.auth else None
         self._remembered: dict[str, tuple[float, Row | None]] = {}
         self._uses: Counter[str] = Counter()
         self._addresses: dict[str, str] = {}
@@ -166,8 +169,18 @@ class Authenticator:
             log.debug("the use of keys is noted later: %s", error)
 
 
-def provider_of(settings: Settings) -> Provider:
+def verifier_of(settings: Settings) -> "JwtVerifier":
+    """Reads tokens of the identity provider that the settings name."""
+    # Its cryptography takes 13 MiB, which only those have to spend who take such tokens.
+    from docmill.jwt_tokens import JwtVerifier  # noqa: PLC0415
+
+    return JwtVerifier(provider_of(settings))
+
+
+def provider_of(settings: Settings) -> "Provider":
     """The identity provider that the settings name."""
+    from docmill.jwt_tokens import Provider  # noqa: PLC0415 - as above
+
     return Provider(
         issuer=settings.jwt_issuer or "",
         audience=settings.jwt_audience,
