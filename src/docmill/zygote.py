@@ -1,8 +1,8 @@
 """Where parsers come from: one warm process, which forks one for each wish.
 
-Started by itself, a parser takes a tenth of a second of processor and memory for its libraries of
-its own. Forked, it is there at once and shares them. A server has one such process for all of its
-workers, a worker without a server has one of its own.
+Started by itself, a parser takes a tenth of a second of processor and shares nothing. Forked, it is
+there at once and shares its libraries. A server has one such process for all of its workers, a
+worker without a server has one of its own.
 """
 
 import logging
@@ -193,8 +193,12 @@ class Zygote:
                 return
             log.error("the process that forks parsers died (status %d) and is replaced", status)
             with self._changing:
-                if not self._closed.is_set():
+                if self._closed.is_set():
+                    return
+                try:
                     self._process = self._spawn()
+                except OSError as error:  # no memory or no process left; soon again
+                    log.error("it can't be started: %s", error)
 
 
 def wish(wishes: socket.socket, stdin: int, stdout: int) -> Forked:
