@@ -197,8 +197,8 @@ class Zygote:
                     return
                 try:
                     self._process = self._spawn()
-                except OSError as error:  # no memory or no process left; soon again
-                    log.error("it can't be started: %s", error)
+                except OSError:  # no memory or no process left; soon again
+                    log.exception("it can't be started now")
 
 
 def wish(wishes: socket.socket, stdin: int, stdout: int) -> Forked:

@@ -468,6 +468,15 @@ def test_parsers_share_what_their_zygote_has_imported(
     assert child.memory_full_info().uss < 12 * MIB  # started by itself, it has more than 20
 
 
+def test_ctrl_c_is_for_neither_zygote_nor_parser(zygote: Zygote, make: Make, short: Path) -> None:
+    parser = make(ParseLimits())
+    list(run(parser, short))
+
+    for pid in (zygote.pid, parser.pid):
+        assert pid
+        assert os.getpgid(pid) == pid
+
+
 def test_zygote_has_one_thread_and_no_parser_that_is_gone(
     zygote: Zygote, make: Make, short: Path
 ) -> None:
@@ -526,6 +535,7 @@ def test_parser_is_ended_also_while_its_zygote_stands_still(
     first_page(parts)
     child = psutil.Process(pid_of(parser))
     psutil.Process(zygote.pid).suspend()
+    child.suspend()  # so that it can't hear of it itself
 
     parts.close()
 
