@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from docmill import database
+from docmill import database, zygote
 from docmill.config import Settings
 
 SERVES = re.compile(r"docmill serves (http://\S+)")
@@ -187,13 +187,13 @@ def _wait_until_ready(address: str, root: int, parsers: int) -> None:
 def _warm_parsers(root: int) -> int:
     """Parsers that have given up what a stranger's file could use, the last thing before the first.
 
-    They warm up in the background, half a second of a processor each, and nobody else tells: eight
-    of them would else take of the seconds that are measured.
+    They come in the background, and nobody else tells: what they take at the start would else be
+    among the seconds that are measured.
     """
     warm = 0
     for process in psutil.Process(root).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, OSError):
-            if "docmill.parse_child" in process.cmdline():
+            if zygote.PROGRAM in process.cmdline():
                 warm += CONFINED in Path(f"/proc/{process.pid}/status").read_text("utf-8")
     return warm
 
