@@ -4,11 +4,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import in_memory
 from docmill import database, embedded_postgres, migrate
 from docmill.database import Addresses, Sync
 
@@ -24,6 +26,7 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("same")
+REMOVAL = pytest.StashKey[Finalize | None]()
 
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
 TABLES = (
@@ -41,6 +44,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=2,
         help="tests/isolation: orders in which at most so many sessions are broken off",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' files in memory; the processes that share the tests inherit where."""
+    config.stash[REMOVAL] = in_memory.use()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Leave what tests that failed may be asked about, until the next run."""
+    removal = session.config.stash[REMOVAL]
+    if exitstatus and removal:
+        removal.cancel()
 
 
 @pytest.fixture(scope="session")

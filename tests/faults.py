@@ -30,10 +30,9 @@ from docmill.job_queue import Claimant
 from docmill.receiving import IncomingFile
 from docmill.worker import Worker
 from embedding_server import MOODS, EmbeddingServer, well
-from forked import Forked
 from made_files import pdf
 from made_rows import OWNER
-from running import until
+from running import Started, until
 from witness import Outputs, outputs
 
 LEASE_SECONDS = 1.0
@@ -151,10 +150,10 @@ class Scene:
             self.documents[name] = accepted.document_id
         await api.close()
 
-    def start_worker(self, fault: Fault | None) -> Forked:
+    def start_worker(self, fault: Fault | None) -> Started:
         """A worker process in which the fault will happen."""
         env = {**self.settings, "DOCMILL_WORKER_DATABASE_URL": self.worker_url}
-        return Forked("worker", env=env | ({"DOCMILL_FAILPOINT": str(fault)} if fault else {}))
+        return Started("worker", env=env | ({"DOCMILL_FAILPOINT": str(fault)} if fault else {}))
 
     @contextlib.contextmanager
     def healthy_worker(self) -> Iterator[None]:
@@ -289,7 +288,7 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
             faulty.kill()
 
 
-def _reach(scene: Scene, faulty: Forked, fault: Fault) -> None:
+def _reach(scene: Scene, faulty: Started, fault: Fault) -> None:
     """Bring the worker to the failpoint: most lie on its way, two only on its way out."""
     if fault.commit in WAY_OUT:
         # Its parser stands still before it is asked for anything, so that what the worker holds
@@ -303,7 +302,7 @@ def _reach(scene: Scene, faulty: Forked, fault: Fault) -> None:
     until(lambda: any("failpoint" in line for line in faulty.said) or None, f"{fault} is reached")
 
 
-def _parser_stands_still(worker: Forked) -> bool:
+def _parser_stands_still(worker: Started) -> bool:
     zygotes = psutil.Process(worker.process.pid).children()
     # Not one that has not yet asked to die with what it was forked from: it would stand still for
     # ever. That is done once a second thread reads its requests.
@@ -315,7 +314,7 @@ def _parser_stands_still(worker: Forked) -> bool:
     return bool(parsers)
 
 
-def _ends_when_told(faulty: Forked) -> None:
+def _ends_when_told(faulty: Started) -> None:
     """A worker that lives ends well when it is told to; one that died of the fault has ended."""
     with contextlib.suppress(ProcessLookupError):
         faulty.process.send_signal(signal.SIGTERM)

@@ -1,9 +1,11 @@
 """A docmill process without its imports: a fork of a process that has made them.
 
 It has the pid, the environment, the output and the signals of its own that a started one has. Only
-the half second of imports is gone, which counts where hundreds of processes are struck.
+the second of imports is gone: the tests start a thousand processes, and this was most of what they
+cost. The workers of a served docmill, its parsers, and all that a test types, start as for a user.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -15,7 +17,6 @@ from typing import IO
 
 from docmill import failpoint
 from docmill.cli import COMMANDS, main
-from running import Started
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([
@@ -24,7 +25,7 @@ _forks.set_forkserver_preload([
 
 
 class Fork:
-    """The fork, with what `Started` needs of a `subprocess.Popen`."""
+    """The fork, with what `Started` (running.py) needs of a `subprocess.Popen`."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
         reader, writer = _forks.Pipe(duplex=False)
@@ -49,18 +50,12 @@ class Fork:
     def send_signal(self, sig: int) -> None:
         """Send it a signal, if it still runs."""
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with contextlib.suppress(ProcessLookupError):  # it ends in this moment
+                os.kill(self.pid, sig)
 
     def kill(self) -> None:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
-
-
-class Forked(Started):
-    """A docmill process, with everything it said."""
-
-    def _start(self, _: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]) -> Fork:
-        return Fork(arguments, env)
 
 
 def _run(arguments: Sequence[str], env: Mapping[str, str], output: Connection) -> None:

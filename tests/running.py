@@ -16,6 +16,8 @@ from typing import IO, Any, Protocol, TypeVar
 import httpx2
 import psutil
 
+from forked import Fork
+
 SERVES = re.compile(r"docmill serves (http://[^\s\"]+)")
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
@@ -53,7 +55,9 @@ def inherited() -> dict[str, str]:
 class Started:
     """A docmill process, with everything it said.
 
-    `within` is a command that becomes it, such as one that enters another network first.
+    It is a fork that has docmill's imports made, unless it is to make them `anew`, by another
+    `python`, in another `folder`, or `within` a command that becomes it, such as one that enters
+    another network first.
     """
 
     def __init__(
@@ -63,25 +67,18 @@ class Started:
         python: str = sys.executable,
         within: Sequence[str] = (),
         folder: Path | None = None,
+        anew: bool = False,
     ) -> None:
-        self.folder = folder
-        self.process = self._start((*within, python), arguments, {**inherited(), **(env or {})})
+        whole = {**inherited(), **(env or {})}
+        self.process: Process
+        if anew or within or folder or python != sys.executable:
+            self.process = _typed([*within, python, "-m", "docmill", *arguments], whole, folder)
+        else:
+            self.process = Fork(arguments, whole)
         self.began = time.monotonic()
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    def _start(
-        self, python: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]
-    ) -> Process:
-        return subprocess.Popen(
-            [*python, "-m", "docmill", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=env,
-            cwd=self.folder,
-        )
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -122,10 +119,10 @@ class Started:
         self.process.send_signal(signal.SIGCONT)
 
     def _stands_still_or_ended(self) -> bool:
-        return (
-            self.process.poll() is not None
-            or psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
-        )
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stopped = psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+            return self.process.poll() is not None or stopped
+        return True
 
     def wait(self) -> int:
         """Wait for the end; the exit status."""
@@ -136,6 +133,14 @@ class Started:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
+
+
+def _typed(
+    command: Sequence[str], env: Mapping[str, str], folder: Path | None
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=folder
+    )
 
 
 class Docmill:
@@ -149,11 +154,11 @@ class Docmill:
         ready: bool = True,
         python: str = sys.executable,
         folder: Path | None = None,
+        anew: bool = False,
     ) -> None:
         where = ["--data-dir", str(data_dir)] if data_dir else []
-        self.started = Started(
-            "serve", "--port", "0", *where, *arguments, env=env, python=python, folder=folder
-        )
+        command = ("serve", "--port", "0", *where, *arguments)
+        self.started = Started(*command, env=env, python=python, folder=folder, anew=anew)
         self.url = self.started.says(SERVES.pattern)[1]
         self.http = httpx2.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
         if ready:

@@ -30,8 +30,7 @@ from docmill.failpoint import (
 )
 from docmill.web.authentication import COOKIE
 from faults import KEY_COMMITS, NOBODY, UPLOAD_COMMITS, Fault, Scene, new_scene
-from forked import Forked
-from running import SERVES, until
+from running import SERVES, Started, until
 
 PART = 1 << 20
 ASKS_WHO = {"DOCMILL_AUTH": "keys"}
@@ -230,7 +229,7 @@ def prepared(scene: Scene, commit: ApiCommit, count: int) -> None:
 def struck(scene: Scene, fault: Fault, request: Request) -> None:
     """Ask a server in which the fault happens, and look at what became of it."""
     env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault), **request.env}
-    server = Forked("serve", "--port", "0", "--workers", "0", env=env)
+    server = Started("serve", "--port", "0", "--workers", "0", env=env)
     url = server.says(SERVES.pattern)[1]
     asking = ThreadPoolExecutor(1)
     try:
@@ -309,7 +308,7 @@ def uses_after(scene: Scene, fault: Fault) -> int:
     """How often a key counts as used, used once at a server that is struck when it notes that."""
     key = api_keys.create(scene.admin, "somebody", "", ["read"], None)
     env = {"DOCMILL_DATABASE_URL": scene.url, "DOCMILL_FAILPOINT": str(fault), **ASKS_WHO}
-    server = Forked("serve", "--port", "0", "--workers", "0", env=env)
+    server = Started("serve", "--port", "0", "--workers", "0", env=env)
     try:
         url = server.says(SERVES.pattern)[1]
         headers = {"Authorization": f"Bearer {key.text}"}
@@ -347,8 +346,8 @@ def test_migration_struck_at_a_commit_is_whole_after_the_next(
 ) -> None:
     fault = str(Fault(commit, moment, action))
     env = {"DOCMILL_DATABASE_URL": fresh, "DOCMILL_FAILPOINT": fault}
-    assert Forked("migrate", env=env).wait() != 0
-    assert Forked("migrate", env={"DOCMILL_DATABASE_URL": fresh}).wait() == 0
+    assert Started("migrate", env=env).wait() != 0
+    assert Started("migrate", env={"DOCMILL_DATABASE_URL": fresh}).wait() == 0
     with database.connect(fresh) as connection:
         assert migrate.applied_version(connection) == migrate.newest_version()
         row = connection.execute(

@@ -9,9 +9,8 @@ import pytest
 
 from docmill.failpoint import ACTIONS, MOMENTS, WorkerCommit
 from faults import Fault, Scene, new_scene
-from forked import Forked
 from made_rows import OWNER, read_five_times
-from running import until
+from running import Started, until
 
 TABLES = ("pages", "chunks", "embeddings", "processing_jobs")
 
@@ -50,7 +49,7 @@ def suffered(scene: Scene, fault: Fault, *command: str) -> None:
     )
     scene.admin.execute("update sweep set next_at = now()")
     env = {**scene.settings, "DOCMILL_WORKER_DATABASE_URL": scene.worker_url}
-    faulty = Forked(*command, env=env | {"DOCMILL_FAILPOINT": str(fault)})
+    faulty = Started(*command, env=env | {"DOCMILL_FAILPOINT": str(fault)})
     try:
         until(lambda: any("failpoint" in line for line in faulty.said), f"{fault} is reached")
         with scene.healthy_worker():

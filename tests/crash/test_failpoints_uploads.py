@@ -16,8 +16,7 @@ import pytest
 
 from docmill.failpoint import ACTIONS, MOMENTS, ApiCommit
 from faults import KEY_COMMITS, UPLOAD_COMMITS, Fault, Scene, new_scene
-from forked import Forked
-from running import SERVES, until
+from running import SERVES, Started, until
 from tus_client import TUS, TusClient
 
 SIZE = 3 * (1 << 20) + 77
@@ -32,8 +31,8 @@ class Server:
         self._started = self._start({"DOCMILL_FAILPOINT": str(fault)})
         self._fault = fault
 
-    def _start(self, env: dict[str, str]) -> Forked:
-        started = Forked("serve", "--port", "0", "--workers", "0", env={**self._env, **env})
+    def _start(self, env: dict[str, str]) -> Started:
+        started = Started("serve", "--port", "0", "--workers", "0", env={**self._env, **env})
         self._url = started.says(SERVES.pattern)[1]
         return started
 
