@@ -52,8 +52,8 @@ SIDE_BY_SIDE = 4
 PARAGRAPH = "Rain fell on the mill, and the wheel turned the stone all night long. "
 DOCUMENTS = {
     "small.txt": b"one page, one passage",
-    "long.pdf": pdf(*(f"Page {n}. " + f"words of page {n} " * 5 for n in range(230))),
-    "long.txt": "\n\n".join(f"{n}. {PARAGRAPH * 12}" for n in range(300)).encode(),
+    "long.pdf": pdf(*(f"Page {n}. " + f"words of page {n} " * 5 for n in range(130))),
+    "long.txt": "\n\n".join(f"{n}. {PARAGRAPH * 12}" for n in range(245)).encode(),
     "blank.pdf": pdf(""),
     "broken.pdf": b"%PDF-1.7\nnot a PDF behind its first line",
 }
@@ -254,7 +254,7 @@ def undisturbed(admin_url: str, *, with_service: bool = False) -> dict[str, Endi
     with new_scene(admin_url, with_service=with_service) as scene:
         scene.set()
         with scene.healthy_worker():
-            until(scene.all_ended, "every document ends")
+            until(scene.all_ended, "every document ends", stays=True)
         return scene.endings()
 
 
@@ -274,7 +274,7 @@ def suffered(admin_url: str, fault: Fault) -> dict[str, Ending]:
             if fault.action == "kill":
                 assert faulty.wait() == -signal.SIGKILL
             with scene.healthy_worker():
-                until(scene.all_ended, f"every document ends after {fault}")
+                until(scene.all_ended, f"every document ends after {fault}", stays=True)
                 before = scene.endings()
                 if fault.action == "freeze":
                     faulty.go_on()

@@ -45,7 +45,7 @@ class Somebody:
             status: dict[str, Any] = answer.json()
             return status if status["done"] else None
 
-        status = until(look, f"{document_id} ends")
+        status = until(look, f"{document_id} ends", stays=True)
         assert status["status"] == "completed", status
         return status
 
@@ -87,6 +87,7 @@ def guarded_docmill(
     admin_url: str,
     pooled: Callable[[str], str] | None = None,
     python: str = sys.executable,
+    anew: bool = False,
     **env: str,
 ) -> Iterator[Guarded]:
     """A served docmill on a database of its own; `pooled` is where the API finds it instead."""
@@ -107,9 +108,13 @@ def guarded_docmill(
             ),
             **env,
         }
-        docmill = Docmill(None, env=guarding, ready=False, python=python)
+        docmill = Docmill(
+            None, "--workers", "1", env=guarding, ready=False, python=python, anew=anew
+        )
         stack.callback(docmill.stop)
-        until(lambda: docmill.http.get("/readyz").status_code == 200, "docmill is ready")
+        until(
+            lambda: docmill.http.get("/readyz").status_code == 200, "docmill is ready", stays=True
+        )
         admin = stack.enter_context(database.connect(url, autocommit=True))
         admin.execute("select set_config('search_path', 'docmill, extensions', false)")
         clients = stack.enter_context(contextlib.ExitStack())

@@ -22,7 +22,7 @@ def use() -> Finalize | None:
     """Have this process and those that it starts keep their files in a new folder in memory.
 
     What removes the folder when this process ends, unless it is cancelled. None where there is not
-    enough memory, where no program may be started from it, or where TMPDIR says what to use instead.
+    enough memory, where no program may be started there, or where TMPDIR says what to use instead.
     """
     if "TMPDIR" in os.environ or not _is_enough():
         return None

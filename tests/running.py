@@ -21,17 +21,33 @@ from forked import Fork
 SERVES = re.compile(r"docmill serves (http://[^\s\"]+)")
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
+# What stays as it is once it is there is looked for ever less often: a question costs both sides
+# the time of a processor that the answer is waiting for.
+SLOWER = 1.25
+SLOWEST_SECONDS = 0.15
 
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T | None], what: str, patience: float = PATIENCE_SECONDS) -> T:
-    """What `look` sees, as soon as it sees something. The patience is for a broken docmill only."""
+def until(
+    look: Callable[[], T | None],
+    what: str,
+    patience: float = PATIENCE_SECONDS,
+    *,
+    stays: bool = False,
+) -> T:
+    """What `look` sees, as soon as it sees something. The patience is for a broken docmill only.
+
+    What `stays` can't be missed, and is looked for less often.
+    """
     ends = time.monotonic() + patience
+    pause = POLL_SECONDS
     while time.monotonic() < ends:
         if (seen := look()) is not None and seen is not False:
             return seen
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        if stays:
+            pause = min(SLOWEST_SECONDS, pause * SLOWER)
     raise AssertionError(f"did not happen in {patience:g} s: {what}")
 
 
@@ -162,7 +178,9 @@ class Docmill:
         self.url = self.started.says(SERVES.pattern)[1]
         self.http = httpx2.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
         if ready:
-            until(lambda: self.http.get("/readyz").status_code == 200, "docmill is ready")
+            until(
+                lambda: self.http.get("/readyz").status_code == 200, "docmill is ready", stays=True
+            )
 
     def connect_again(self) -> None:
         """Go on over new connections."""
@@ -189,7 +207,7 @@ class Docmill:
             status = self.status(document_id)
             return status if status["done"] else None
 
-        return until(look, f"{document_id} ends")
+        return until(look, f"{document_id} ends", stays=True)
 
     def completed(self, document_id: str) -> dict[str, Any]:
         """The document's status, as soon as it has ended well."""

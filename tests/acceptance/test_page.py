@@ -134,9 +134,17 @@ def test_two_thousand_pages_grow_in_many_steps_that_are_all_committed(
             shown.get_attribute("data-version") == f"{docmill.status(document_id)['version']}"
         )
 
+    version = -1
+
+    def has_moved() -> bool:
+        status = docmill.status(document_id)
+        return bool(status["done"] or status["version"] > version)
+
     while not docmill.status(document_id)["done"]:
         with docmill.frozen_workers():  # what was committed stands still until the page shows it
             until(caught_up, "the page shows what is committed")
+            version = docmill.status(document_id)["version"]
+        until(has_moved, "more is committed")
     is_in_state(shown, "completed")
     seen = [
         (float(percent.removesuffix("%")), text, [float(width[:-1]) for width in widths])

@@ -1,9 +1,7 @@
 """Secrets stay secret: whatever goes wrong, none stands in a log, an answer or a process list."""
 
 import json
-import os
 import secrets
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -15,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from docmill.database import derived_password
 from embedding_server import EmbeddingServer
 from guarded import Guarded, guarded_docmill
-from running import until
+from running import Started, until
 
 SHORTEST = 15
 # Always the same: it stands in the names of tests.
@@ -24,14 +22,9 @@ SECRET = "5d1c0a7fb3e94cc8a61e2d4b9f70c835a1e6b2d9"
 
 def said(*command: str, env: Mapping[str, str]) -> str:
     """Everything that a command of docmill says."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "docmill", *command],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ran.stdout + ran.stderr
+    started = Started(*command, env=env)
+    started.wait()
+    return "\n".join(started.said)
 
 
 def processes(guarded: Guarded) -> str:
@@ -82,7 +75,9 @@ def test_no_secret_is_shown_whatever_goes_wrong(admin_url: str, log_format: str)
         hidden = {"DOCMILL_EMBED_API_KEY": embed_key, "DOCMILL_JWT_SECRET": jwt_secret}
         env = {**service.settings, **hidden, "DOCMILL_LOG_LEVEL": "debug"}
         env["DOCMILL_LOG_FORMAT"] = log_format
-        guarded = stack.enter_context(guarded_docmill(admin_url, None, sys.executable, **env))
+        guarded = stack.enter_context(
+            guarded_docmill(admin_url, None, sys.executable, anew=True, **env)
+        )
         made = guarded.key("somebody")
         document = guarded.with_credential(made.text).upload("a.txt", b"the lighthouse")
         status = f"/documents/{document}/status"

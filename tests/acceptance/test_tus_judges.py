@@ -82,8 +82,8 @@ class TusPy:
                 file_stream=stream,
                 metadata={"filename": file.name},
                 chunk_size=8 * MIB,
-                retries=600,  # a minute, in which a server has to start again
-                retry_delay=0.1,
+                retries=3000,  # a minute, in which a server has to start again
+                retry_delay=0.02,
             ).upload()
 
     def close(self) -> None:

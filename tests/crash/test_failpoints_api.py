@@ -223,7 +223,7 @@ def prepared(scene: Scene, commit: ApiCommit, count: int) -> None:
     scene.accept(contents)
     if commit in {"retry", "reprocess"}:
         with scene.healthy_worker():
-            until(scene.all_ended, "every document ends")
+            until(scene.all_ended, "every document ends", stays=True)
 
 
 def struck(scene: Scene, fault: Fault, request: Request) -> None:
@@ -289,7 +289,7 @@ def test_api_struck_at_a_commit_has_done_it_whole_or_not_at_all(
         # What a killed server left of an upload goes when its time is over.
         scene.admin.execute("update files set receiving_until = now() where size = 0")
         with scene.healthy_worker():
-            until(scene.all_ended, "every document ends")
+            until(scene.all_ended, "every document ends", stays=True)
             until(lambda: no_file_without_a_document(scene) or None, "nothing is left behind")
         assert scene.untrue_trails() == []
 

@@ -32,7 +32,7 @@ def test_everybody_waits_for_postgres_and_goes_on_when_it_is_back(
 ) -> None:
     env = {**LEASE, "DOCMILL_DATABASE_URL": postgres.url}
     docmill = Docmill(None, "--workers", "2", env=env)
-    document_id = docmill.upload("a.pdf", long_pdf(2500))
+    document_id = docmill.upload("a.pdf", long_pdf(1200))
     until(lambda: docmill.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
 
     postgres.strike(how)
@@ -54,7 +54,7 @@ def test_everybody_waits_for_postgres_and_goes_on_when_it_is_back(
     until(lambda: docmill.http.get("/readyz").status_code == 200, "it takes work again")
     answers = [docmill.http.get(f"/documents/{document_id}/status") for _ in range(STEADY)]
     assert {answer.status_code for answer in answers} == {200}
-    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 2500
+    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 1200
     with postgres.connected() as admin:
         assert "failed" not in outcomes(admin, "parse") + outcomes(admin, "embed")
     assert docmill.stop() == 0

@@ -139,7 +139,7 @@ def test_worker_told_to_stop_finishes_what_is_nearly_done(
 def test_ticks_alone_finish_a_document_that_is_longer_than_their_budget(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    document_id = api.upload("a.pdf", long_pdf(2500))
+    document_id = api.upload("a.pdf", long_pdf(1200))
     ticks = 0
     while not api.status(document_id)["done"]:
         tick = start_worker("--once", "--max-seconds", "0.5")
@@ -148,7 +148,7 @@ def test_ticks_alone_finish_a_document_that_is_longer_than_their_budget(
         assert set(report) == {"claimed", "finished", "released", "reaped", "remaining"}
         ticks += 1
     assert ticks > 1
-    assert api.completed(document_id)["progress"]["parse"]["done"] == 2500
+    assert api.completed(document_id)["progress"]["parse"]["done"] == 1200
     assert "failed" not in outcomes(admin, "parse")
 
 
