@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 import seeing
 from running import Docmill
@@ -29,6 +29,8 @@ def docmill(data_dir: Path) -> Iterator[Docmill]:
     assert served.stop() == 0, "\n".join(served.started.said)
 
 
+# Chromium without its windows. Where it is, pages open in it for a fifth of the processor time.
+HEADLESS_SHELL = "chromium-headless-shell"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ON_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 
@@ -41,22 +43,45 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real browser, without a window.
+def headless_chromium() -> str:
+    """The quickest Chromium: the one that CHROMIUM names, else the headless one, else any."""
+    return ("CHROMIUM" not in os.environ and shutil.which(HEADLESS_SHELL)) or chromium()
 
-    For one module: while it lives, Playwright's event loop runs in this thread, and other tests run
-    loops of their own.
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """What starts browsers.
+
+    For one module: while it lives, its event loop runs in this thread, and other tests run loops of
+    their own.
     """
+    with sync_playwright() as started:
+        yield started
+
+
+def launched(playwright: Playwright, path: str) -> Browser:
     # Its sandbox does not work as root, which containers often are.
     unsandboxed = ["--no-sandbox"] if os.geteuid() == 0 else []
     quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium(), args=[*unsandboxed, *quiet]
-        )
-        yield launched
-        launched.close()
+    return playwright.chromium.launch(executable_path=path, args=[*unsandboxed, *quiet])
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """A real browser, without a window."""
+    started = launched(playwright, headless_chromium())
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def page_of_whole_browser(playwright: Playwright) -> Iterator[Page]:
+    """An empty page in a browser with all that windows have: notifications, for one."""
+    started = launched(playwright, chromium())
+    page = started.new_page()
+    with seeing.watched(page):
+        yield page
+    started.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import Page, Request, expect
 
 import seeing
 from cable import Cable
@@ -458,9 +458,10 @@ def test_a_server_that_is_killed_in_the_middle_of_an_upload_gets_the_file_when_i
 
 
 def test_who_wants_to_be_notified_is_asked_once_and_remembered(
-    docmill: Docmill, context: BrowserContext, page: Page
+    docmill: Docmill, page_of_whole_browser: Page
 ) -> None:
-    context.grant_permissions(["notifications"])
+    page = page_of_whole_browser
+    page.context.grant_permissions(["notifications"])
     page.goto(docmill.url)
     page.get_by_label("Notify me when all is done").check()
     expect(page.get_by_label("Notify me when all is done")).to_be_checked()
