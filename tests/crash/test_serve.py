@@ -25,7 +25,7 @@ def data_dir() -> Iterator[Path]:
 
 def test_killed_docmill_goes_on_after_its_restart_and_leaves_no_process(data_dir: Path) -> None:
     first = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
-    document_id = first.upload("a.pdf", long_pdf(1500))
+    document_id = first.upload("a.pdf", long_pdf(800))
     until(lambda: first.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
     descendants = psutil.Process(first.started.process.pid).children(recursive=True)
     first.started.kill()
@@ -34,7 +34,7 @@ def test_killed_docmill_goes_on_after_its_restart_and_leaves_no_process(data_dir
     assert [process for process in descendants if process.is_running()] == []
 
     again = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
-    assert again.completed(document_id)["progress"]["parse"]["done"] == 1500
+    assert again.completed(document_id)["progress"]["parse"]["done"] == 800
     assert again.stop() == 0
 
 
@@ -100,12 +100,12 @@ def zygotes_of(serving: psutil.Process) -> list[psutil.Process]:
 
 def test_embedded_postgres_that_dies_is_started_again_and_the_work_goes_on(data_dir: Path) -> None:
     docmill = Docmill(data_dir, env={"DOCMILL_LEASE_SECONDS": "2"})
-    document_id = docmill.upload("a.pdf", long_pdf(1500))
+    document_id = docmill.upload("a.pdf", long_pdf(800))
     until(lambda: docmill.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
     os.kill(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     docmill.started.says("the embedded PostgreSQL died and is started again")
     until(lambda: docmill.http.get("/readyz").status_code == 200, "it takes work again")
-    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 1500
+    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 800
     assert docmill.stop() == 0
 
 

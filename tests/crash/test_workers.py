@@ -59,7 +59,7 @@ def test_death_of_a_worker_is_noticed_long_before_its_lease_runs_out(
 def test_worker_whose_sessions_are_cut_all_the_time_is_not_taken_for_dead(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    document_id = api.upload("a.pdf", long_pdf(2500))
+    document_id = api.upload("a.pdf", long_pdf(1200))
     # A beat every four seconds; who is silent for six and has no session is taken for dead.
     long_lease = {"DOCMILL_LEASE_SECONDS": "20"}
     worker, witness = start_worker(**long_lease), start_worker(**long_lease)
@@ -88,7 +88,7 @@ def beat_twice(admin: Sync) -> bool:
 def test_late_worker_is_refused_after_another_one_finished(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    content = long_pdf(2500)
+    content = long_pdf(1200)
     document_id = api.upload("a.pdf", content)
     late = start_worker()
     until(lambda: frozen_in(admin, late, "parse"), "it stands still in the middle of parse")
