@@ -95,7 +95,7 @@ def test_many_ticks_at_once_are_one_slice_of_work(admin: Sync, api: Docmill) -> 
 
 
 def test_killed_tick_is_told_and_the_next_goes_on(admin: Sync, api: Docmill) -> None:
-    document_id = api.upload("a.pdf", long_pdf(1200))
+    document_id = api.upload("a.pdf", long_pdf(2500))
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(api.http.post, "/internal/tick", json={"budget_ms": 60_000})
         until(lambda: holds_a_job(admin), "it works")
@@ -104,7 +104,7 @@ def test_killed_tick_is_told_and_the_next_goes_on(admin: Sync, api: Docmill) -> 
         assert (answer.result().status_code, answer.result().json()["code"]) == (500, "TICK_FAILED")
     until(lambda: due(admin), "its lease is over")
     until(lambda: tick(api, 20_000) and api.status(document_id)["done"], "the document ends")
-    assert api.completed(document_id)["progress"]["parse"]["done"] == 1200
+    assert api.completed(document_id)["progress"]["parse"]["done"] == 2500
 
 
 def holds_a_job(admin: Sync) -> bool:
@@ -126,7 +126,7 @@ def test_slice_goes_on_when_its_scheduler_hangs_up(admin: Sync, api: Docmill) ->
 
 
 def test_server_that_stops_in_a_tick_gives_back_what_it_held(admin: Sync, api: Docmill) -> None:
-    document_id = api.upload("a.pdf", long_pdf(1200))
+    document_id = api.upload("a.pdf", long_pdf(2500))
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(api.http.post, "/internal/tick", json={"budget_ms": 60_000})
         until(lambda: holds_a_job(admin), "it works")

@@ -88,7 +88,7 @@ def beat_twice(admin: Sync) -> bool:
 def test_late_worker_is_refused_after_another_one_finished(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    content = long_pdf(1200)
+    content = long_pdf(2500)
     document_id = api.upload("a.pdf", content)
     late = start_worker()
     until(lambda: frozen_in(admin, late, "parse"), "it stands still in the middle of parse")
