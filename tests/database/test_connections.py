@@ -4,16 +4,26 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from docmill.database import Addresses, Sync, WorkerDatabase
+from docmill.database import Addresses, Sync, WorkerDatabase, connect
 from running import until
 
+LIMITS = {"idle_in_transaction_session_timeout": "30s", "transaction_timeout": "5min"}
 
-def test_session_that_the_server_ended_is_a_lost_connection_and_no_fault_of_the_work(
-    addresses: Addresses, admin: Sync
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_the_server_ends_what_stands_still_in_mid_transaction(
+    addresses: Addresses, role: str
 ) -> None:
-    impatient = make_conninfo(
-        addresses.worker, options="-c idle_in_transaction_session_timeout=10ms"
-    )
+    with connect(getattr(addresses, role)) as connection:
+        for limit, value in LIMITS.items():
+            assert connection.execute(f"show {limit}".encode()).fetchone() == {limit: value}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_session_that_the_server_ended_is_a_lost_connection_and_no_fault_of_the_work(
+    addresses: Addresses, admin: Sync, limit: str
+) -> None:
+    impatient = make_conninfo(addresses.worker, options=f"-c {limit}=200ms")
     database = WorkerDatabase(impatient, connections=1)
     with pytest.raises(psycopg.OperationalError):
         stand_still(database, admin)

@@ -58,6 +58,12 @@ begin
     -- rows.
     execute format('alter role %I in database %I set idle_in_transaction_session_timeout = %L',
                    role, current_database(), '30s');
+    -- One that stands still while it sends a long statement is not idle: the server waits for the rest. From
+    -- PostgreSQL 17 on there is a limit for that, too. docmill's transactions take seconds at most.
+    if current_setting('server_version_num')::int >= 170000 then
+      execute format('alter role %I in database %I set transaction_timeout = %L',
+                     role, current_database(), '5min');
+    end if;
     -- A machine that lost its power or its network does not hang up. Its sessions, and the locks that
     -- they hold, end in half a minute and not in the two hours of the system.
     execute format('alter role %I in database %I set tcp_keepalives_idle = 10',
