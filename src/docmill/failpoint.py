@@ -15,6 +15,7 @@ they give without a name can only read.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,4 +100,8 @@ def _happen(armed: Armed) -> None:
     print(f"failpoint {armed.commit}:{armed.moment} {armed.action}", file=sys.stderr, flush=True)  # noqa: T201 - the log may be off, the test waits for this line
     if armed.action == "raise":
         raise Reached(f"{armed.commit}:{armed.moment}")
-    os.kill(os.getpid(), signal.SIGKILL if armed.action == "kill" else signal.SIGSTOP)
+    if armed.action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    # To this very thread: one that is sent to the process is heard by its main thread, and this one
+    # would go on until that gets a processor.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -143,9 +144,19 @@ def again(page: Page) -> bool:
     return bool(page.evaluate("window.dispatchEvent(new Event('online'))"))
 
 
+@pytest.fixture
+def patient_docmill() -> Iterator[Docmill]:
+    """One that waits so long between two tries that nobody can miss it."""
+    with tempfile.TemporaryDirectory(prefix="docmill-page-") as folder:
+        docmill = Docmill(Path(folder) / "data", env={"DOCMILL_BACKOFF_SECONDS": "200"})
+        yield docmill
+        assert docmill.stop() == 0
+
+
 def test_waiting_for_a_retry_is_said_with_the_reason_and_the_time(
-    docmill: Docmill, page: Page
+    patient_docmill: Docmill, page: Page
 ) -> None:
+    docmill = patient_docmill
     name = f"{uuid4().hex}.pdf"
     docmill.upload(name, pdf_that_calls_itself())
     page.goto(f"{docmill.url}/?q={name}")

@@ -73,8 +73,8 @@ def test_workers_share_one_zygote_and_one_that_is_killed_is_replaced(data_dir: P
     document_id = docmill.upload("a.pdf", long_pdf(1500))
     until(lambda: docmill.status(document_id)["progress"]["percent"] > 2, "it is being worked on")
     (zygote,) = zygotes_of(serving)
+    until(lambda: len(zygote.children()) == 4, "each worker has its two")
     parsers = zygote.children()
-    assert len(parsers) == 4  # two of each worker
 
     zygote.kill()
 
