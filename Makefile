@@ -41,7 +41,7 @@ check: $(VENV)/installed-dev ## format, lint, types, import contracts, links of 
 
 test: $(VENV)/installed-dev ## every test; sets up what they need, a browser too
 	@sh scripts/ensure-tools.sh
-	$(BIN)/pytest --numprocesses 5 --durations 20
+	$(BIN)/pytest --numprocesses 4 --durations 20
 
 storm: $(VENV)/installed-dev ## everything is killed at random while clients work: SECONDS=600 SEED=7
 	cd tests && ../$(BIN)/python -m storm --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from playwright.sync_api import CDPSession, ConsoleMessage, Locator, Page, expect
 
-PATIENT = 60_000.0  # milliseconds; only a broken docmill waits that long
+PATIENT = 120_000.0  # milliseconds; only a broken docmill waits that long
 # What the browser itself says when the server is away or refuses.
 EXPECTED = ("net::ERR_", "status of 4", "status of 5")
 WATCH_POLICY = """

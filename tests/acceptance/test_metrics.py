@@ -38,6 +38,7 @@ def nothing_is_in_work(page: Scraped) -> bool:
 
 def test_a_document_is_counted_on_all_its_way(docmill: Docmill) -> None:
     until(lambda: nothing_is_in_work(scrape(docmill.http)), "what other tests sent has ended")
+    until(lambda: scrape(docmill.http).value("docmill_workers", state="live") == 2, "both are here")
     before = scrape(docmill.http)
     content = f"the lighthouse {uuid4()}".encode()
     docmill.completed(docmill.upload("a.txt", content))
