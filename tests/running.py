@@ -19,7 +19,7 @@ import psutil
 from forked import Fork
 
 SERVES = re.compile(r"docmill serves (http://[^\s\"]+)")
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 # What stays as it is once it is there is looked for ever less often: a question costs both sides
 # the time of a processor that the answer is waiting for.

@@ -349,11 +349,17 @@ class Worker:
             place = Workplace(
                 self._database, self._claimant, parser, self._spool, self._embedder, model["id"]
             )
-            self._places.put(place)
-            self._slots.submit(parser.start)
+            self._slots.submit(self._warm_up, place)
         self._heartbeat.start()
         self._wakeup.start()
         log.info("worker %s works on %d jobs at once", self.id, self._settings.slots)
+
+    def _warm_up(self, place: Workplace) -> None:
+        """Nobody works at a place before its parser was asked for: it is for one at a time."""
+        try:
+            place.parser.start()
+        finally:
+            self._places.put(place)
 
     def close(self) -> None:
         """End what `open` started; jobs have been drained before."""

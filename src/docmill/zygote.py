@@ -84,6 +84,7 @@ class Forked:
             if self.pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
+            self.status = -signal.SIGKILL
         self._tie.close()
 
     def _listen(self, seconds: float) -> bool:
