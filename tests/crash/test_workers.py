@@ -174,12 +174,18 @@ def test_file_that_kills_its_parser_every_time_fails_with_a_reason_and_harms_nob
     assert [a["outcome"] for a in jobs[0]["attempts"]] == ["failed"] * 2
 
 
-def test_parser_killed_by_a_signal_loses_no_page_and_the_worker_goes_on(
-    admin: Sync, api: Docmill, start_worker: Workers
-) -> None:
+def frozen_early(admin: Sync, api: Docmill, start_worker: Workers) -> tuple[str, Started]:
+    """A document, and the worker that stands still early in a range of it."""
     document_id = api.upload("a.pdf", wide_pdf())
     worker = start_worker()
     until(lambda: frozen_in(admin, worker, "parse"), "it stands still early in a range")
+    return document_id, worker
+
+
+def test_parser_killed_by_a_signal_loses_no_page_and_the_worker_goes_on(
+    admin: Sync, api: Docmill, start_worker: Workers
+) -> None:
+    document_id, worker = frozen_early(admin, api, start_worker)
     killed = parsers_of(worker)
     assert killed
     for child in killed:
@@ -195,9 +201,7 @@ def test_parser_killed_by_a_signal_loses_no_page_and_the_worker_goes_on(
 def test_zygote_killed_under_its_parsers_loses_no_page_and_is_replaced(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    document_id = api.upload("a.pdf", wide_pdf())
-    worker = start_worker()
-    until(lambda: frozen_in(admin, worker, "parse"), "it stands still early in a range")
+    document_id, worker = frozen_early(admin, api, start_worker)
     killed = children_of(worker.process.pid)
     orphans = [psutil.Process(pid) for pid in parsers_of(worker)]
     for zygote in killed:

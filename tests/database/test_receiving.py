@@ -105,18 +105,23 @@ def test_a_part_that_could_not_be_kept_is_told_at_the_latest_by_the_commit(
     assert admin.execute("select count(*) as n from files").fetchone() == {"n": 0}
 
 
+async def is_cut_off(file: IncomingFile, happens: Callable[[], object], more: bytes) -> None:
+    """Something happens to the file while it comes in, and then it is refused."""
+    await write(file, bytes(PART_BYTES + 1))
+    await file._keeping.through()
+    happens()
+    with pytest.raises(Problem) as refused:
+        await gone_on(file, more)
+    assert refused.value.code == "UPLOAD_CUT_OFF"
+    await file.abandon()
+
+
 @pytest.mark.parametrize("more", [b"", bytes(2 * PART_BYTES)])
 def test_a_file_that_was_given_up_for_dead_is_refused_and_leaves_nothing(
     addresses: Addresses, admin: Sync, more: bytes
 ) -> None:
     async def act(file: IncomingFile) -> None:
-        await write(file, bytes(PART_BYTES + 1))
-        await file._keeping.through()
-        admin.execute("delete from files")
-        with pytest.raises(Problem) as refused:
-            await gone_on(file, more)
-        assert refused.value.code == "UPLOAD_CUT_OFF"
-        await file.abandon()
+        await is_cut_off(file, lambda: admin.execute("delete from files"), more)
 
     receive(addresses, act)
     assert admin.execute("select from file_parts").rowcount == 0
@@ -126,13 +131,8 @@ def test_a_file_that_is_whole_already_takes_no_more_parts(
     addresses: Addresses, admin: Sync
 ) -> None:
     async def act(file: IncomingFile) -> None:
-        await write(file, bytes(PART_BYTES + 1))
-        await file._keeping.through()
-        admin.execute("update files set receiving_until = null, sha256 = sha256(''), size = 1")
-        with pytest.raises(Problem) as refused:
-            await gone_on(file, bytes(2 * PART_BYTES))
-        assert refused.value.code == "UPLOAD_CUT_OFF"
-        await file.abandon()
+        made_whole = b"update files set receiving_until = null, sha256 = sha256(''), size = 1"
+        await is_cut_off(file, lambda: admin.execute(made_whole), bytes(2 * PART_BYTES))
 
     receive(addresses, act)
     assert admin.execute("select from file_parts").rowcount == 1
