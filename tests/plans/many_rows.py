@@ -122,11 +122,11 @@ insert into documents (id, owner_id, collection_id, file_id, filename, status, s
     served_file_id, served_filename, pages_done, pages_total, chunks_done, chunks_total,
     embedded_done, error, created_at, started_at, completed_at)
   select id, owner_id, case when n % 2 = 0 then pg_temp.id('collection', owner) end,
-         file_id, 'a.pdf', status, case when whole then 1 end, case when whole then file_id end,
-         case when whole then 'a.pdf' end, 1, 1, 1, 1, case when whole then 1 else 0 end,
+         file_id, name, status, case when whole then 1 end, case when whole then file_id end,
+         case when whole then name end, 1, 1, 1, 1, case when whole then 1 else 0 end,
          case when status = 'failed' then '{}'::jsonb end,
          now() - interval '1 second' * (1000000 - n), now(), case when whole then now() end
-  from made, lateral (select status = 'completed' as whole) w;
+  from made, lateral (select status = 'completed' as whole, 'paper ' || n || '.pdf' as name) w;
 
 insert into processing_jobs (owner_id, document_id, generation, stage, part, status, priority,
     attempt, max_attempts, done, total, error, started_at, finished_at, worker)

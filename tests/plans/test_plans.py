@@ -19,7 +19,7 @@ from conftest import MODEL
 from databases import migrated_database
 from docmill import database, own_session
 from docmill.database import API_ROLE, WORKER_ROLE, Sync
-from plans import many_rows
+from plans import many_rows, references
 from plans.expected import ALWAYS, COSTS, ELSEWHERE, FUNCTIONS, GROWS, ROLES, text_of
 
 # `make plans` takes a million.
@@ -28,6 +28,9 @@ JOBS = int(os.environ.get("JOBS", "200000"))
 SMALL = 64
 # A function's statement is planned for its values five times, and then for all, if that is as good.
 PLANNED_FOR_ALL_VALUES = 7
+# What finding rows in an index may cost: the way to the first, and each of them.
+WAY_PAGES = 8
+ROW_PAGES = 4
 
 # What this session has read, as far as it has not told the statistics of all sessions yet.
 READ = """
@@ -63,6 +66,7 @@ class Place:
     admin: Sync
     roles: Mapping[str, Sync]
     subjects: Mapping[str, Mapping[str, Any]]
+    references: Sync | None = None
 
 
 @pytest.fixture(scope="module")
@@ -216,15 +220,21 @@ def filled_since(admin_url: str, place: Place) -> Iterator[Place]:
         database.connect(url, autocommit=True) as admin,
         database.connect(url) as worker,
         database.connect(database.addresses(url).api, autocommit=True) as api,
+        database.connect(url, autocommit=True) as planned,
     ):
         many_rows.prepare(admin)
+        planned.execute("set search_path = docmill")
+        planned.execute("set plan_cache_mode = force_generic_plan")
+        for check in references.checks(planned):
+            check.prepare(planned)
         own_session.keep_plans(worker)
         worker.autocommit = True
         # A superuser's session in the worker's role: what it refers to is not there yet.
         worker.execute("set search_path = docmill, extensions")
         worker.execute("set session_replication_role = replica")
         worker.execute(f"set role {WORKER_ROLE}".encode())
-        empty = Place(admin, {WORKER_ROLE: worker, API_ROLE: api}, place.subjects)
+        roles = {WORKER_ROLE: worker, API_ROLE: api}
+        empty = Place(admin, roles, place.subjects, references=planned)
         for statement in WORKERS_COSTS:
             for _ in range(own_session.PREPARE_AFTER + 1):
                 run(empty, statement)
@@ -261,6 +271,32 @@ def test_function_that_was_planned_in_an_empty_database_reads_no_more_than_it_ma
     print(f"\n{read.pages:6} of {FUNCTIONS[statement].pages:6}  {statement}", end="")
     assert read.pages <= FUNCTIONS[statement].pages
     assert not read.read_through
+
+
+def test_check_of_a_reference_that_was_planned_in_an_empty_database_reads_few_pages(
+    filled_since: Place,
+) -> None:
+    """As a session checks them that began in a new database, before the first `analyze`."""
+    connection = filled_since.references
+    assert connection is not None
+    owner = many_rows.id_of("owner", 0)
+    asked = {}
+    for check in references.checks(connection):
+        if values := check.one_that_refers(connection, owner):
+            with connection.transaction():
+                before = read_by(connection)
+                rows = check.execute(connection, values)
+                read = read_by(connection) - before
+            asked[check.name] = (read.pages, rows)
+    print(
+        "", *(f"{pages:6} for {rows:5}  {name}" for name, (pages, rows) in asked.items()), sep="\n"
+    )
+    assert len(asked) > 20
+    assert min(rows for _, rows in asked.values()) == 1
+    read_more = {
+        name for name, (pages, rows) in asked.items() if pages > WAY_PAGES + ROW_PAGES * rows
+    }
+    assert read_more == set()
 
 
 def prepared(place: Place) -> int:
