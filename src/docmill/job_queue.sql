@@ -16,7 +16,9 @@ where exists (select from stage_limits where max_running is not null);
 --
 -- Files that nobody has tried yet go in groups: by their bytes, up to `%(group)s` of them fill one slot,
 -- and the last job is taken although it may need more than is left. What was tried is tried again
--- alone, so that a file that kills its worker takes no others with it.
+-- alone, so that a file that kills its worker takes no others with it. What has lost two workers is
+-- suspect: a worker has one such job at a time, or a file that kills its worker would take with it, on
+-- each try, the same harmless one that works beside it and is due again at the same moment.
 --
 -- Where all that is due can be seen, a claim takes no more of it than the share of its free slots
 -- among them and all slots of other workers: they are woken by the same burst, or done in a moment,
@@ -73,15 +75,19 @@ with recursive open as materialized (
            + (3 * %(slots)s::int * %(group)s::int + 30) / greatest(1, count(distinct owner_id)) as jobs
   from lines
 ), in_work as materialized (
-  select owner_id, count(*) as jobs from processing_jobs where status = 'running' group by owner_id
+  select owner_id, count(*) as jobs,
+         bool_or(worker = %(worker)s and attempt - released > 2 and error ->> 'code' = 'LEASE_EXPIRED')
+           as suspect
+  from processing_jobs where status = 'running' group by owner_id
 ), candidates as materialized (
-  select c.id, c.status, c.priority, c.run_at, c.weight, l.stage, o.room, l.place,
+  select c.id, c.status, c.priority, c.run_at, c.weight, c.suspect, l.stage, o.room, l.place,
          coalesce((select jobs from in_work where owner_id = l.owner_id), 0) + row_number() over (
            partition by l.owner_id order by c.priority, c.run_at, c.id) as turn
   from lines l
   join open o on o.stage = l.stage
   cross join lateral (
     select j.id, j.status, j.priority, j.run_at,
+           j.attempt - j.released > 1 and j.error ->> 'code' = 'LEASE_EXPIRED' as suspect,
            least(%(group)s::int, (
              select 1 + f.size / %(weighed_bytes)s::int
              from documents d
@@ -94,14 +100,15 @@ with recursive open as materialized (
     order by j.run_at, j.id
     limit (select jobs from reach)) c
 ), in_turn as materialized (
-  select id, status, room, turn, place, weight,
+  select id, status, room, turn, place, weight, suspect,
          row_number() over (partition by stage order by turn, place) as nth_of_stage
   from candidates
 ), fitting as materialized (
-  select id, status, turn, place, weight,
-         coalesce(sum(weight) over (
-           order by turn, place, id rows between unbounded preceding and 1 preceding), 0) as before
+  select id, status, turn, place, weight, coalesce(sum(weight) over earlier, 0) as before,
+         not suspect or count(*) filter (where suspect) over earlier = 0
+                        and not exists (select from in_work where in_work.suspect) as may_be_taken
   from in_turn where room is null or nth_of_stage <= room
+  window earlier as (order by turn, place, id rows between unbounded preceding and 1 preceding)
 ), others as materialized (
   select coalesce(sum(slots), 0) as slots from workers
   where id <> %(worker)s and not draining
@@ -117,7 +124,7 @@ with recursive open as materialized (
   from fitting
 ), due as (
   select j.id, c.place, c.weight
-  from (select * from fitting order by turn, place, id) c
+  from (select * from fitting where may_be_taken order by turn, place, id) c
   cross join lateral (
     select id from processing_jobs
     where id = c.id and status = c.status and run_at <= now()

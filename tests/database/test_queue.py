@@ -345,6 +345,33 @@ def test_job_that_kills_its_worker_every_time_fails_its_document(
     assert attempts_of(admin) == [(1, "lease_expired"), (2, "lease_expired")]
 
 
+def test_worker_has_one_job_at_a_time_that_has_lost_two_workers(
+    admin: Sync, worker_connection: Sync
+) -> None:
+    """Else a file that kills its worker takes a harmless one with it, on each try of both."""
+    suspect = [uploaded(admin).document_id for _ in range(3)]
+
+    def claim(worker: str) -> list[Job]:
+        return job_queue.claim(worker_connection, Claimant(worker, LEASE_SECONDS), 8)
+
+    def documents_of(jobs: list[Job]) -> list[UUID]:
+        return [job.document_id for job in jobs]
+
+    for worker in ("w1", "w2"):
+        assert documents_of(claim(worker)) == suspect  # a machine can die of something else
+        expire_leases(admin)
+        job_queue.reap(worker_connection, POLICY)
+        make_due(admin)
+    fresh = [uploaded(admin).document_id for _ in range(2)]
+
+    held = claim("w3")
+    assert documents_of(held) == [suspect[0], *fresh]
+    assert claim("w3") == []
+    assert documents_of(claim("w4")) == [suspect[1]]
+    job_queue.finish(worker_connection, [(held[0], 1)])
+    assert documents_of(claim("w3")) == [suspect[2]]
+
+
 def test_reaper_does_not_fail_a_worker_that_beat_meanwhile(
     admin: Sync, worker_connection: Sync
 ) -> None:
