@@ -123,5 +123,7 @@ def why_unsupported(kind: str) -> str:
 
 def storable(page: Page) -> Page:
     """The page as PostgreSQL can keep it."""
-    text = UNSTORABLE.sub("\ufffd", page.text.replace("\0", ""))
+    text = page.text.replace("\0", "")
+    if not text.isascii():
+        text = UNSTORABLE.sub("\ufffd", text)
     return page if text == page.text else Page(page.number, text)

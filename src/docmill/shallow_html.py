@@ -18,10 +18,13 @@ TAG = re.compile(
     r"""
     <!--.*?(?:-->|\Z)
     | <(?P<raw>script|style|textarea)\b[^>]*+>.*?(?:</(?P=raw)\s*+>|\Z)
-    | <(?P<closing>/?)(?P<name>[a-z][a-z0-9:-]*+)(?>[^<>"']++|"[^"]*+"|'[^']*+')*+>
+    | <(?:/(?P<ended>[a-z][a-z0-9:-]*+)|(?P<begun>[a-z][a-z0-9:-]*+))
+      (?>[^<>"']++|"[^"]*+"|'[^']*+')*+(?:(?<=/)(?P<empty>>)|>)
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+# The last group of a match says what it is.
+ENDED, BEGUN = TAG.groupindex["ended"], TAG.groupindex["begun"]
 VOID = {
     *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"),
     *("source", "track", "wbr"),
@@ -72,11 +75,12 @@ def depth(source: str) -> int:
     """
     names: list[str] = []
     deepest = 0
-    for tag in tags(source):
-        if not tag.closing:
-            names.append(tag.name)
-            deepest = max(deepest, len(names))
-        elif names and names[-1] == tag.name:
+    for match in TAG.finditer(source):  # not by `tags`, which takes twice the time
+        if match.lastindex == BEGUN:
+            if (name := match[BEGUN].lower()) not in VOID:
+                names.append(name)
+                deepest = max(deepest, len(names))
+        elif match.lastindex == ENDED and names and names[-1] == match[ENDED].lower():
             names.pop()
     return deepest
 
@@ -146,6 +150,7 @@ class Tree:
 def tags(source: str) -> Iterator[Tag]:
     """The tags of elements with content."""
     for match in TAG.finditer(source):
-        name = (match["name"] or "").lower()
-        if name and name not in VOID and source[match.end() - 2] != "/":
-            yield Tag(match.start(), match.end(), name, bool(match["closing"]))
+        if match.lastindex in {BEGUN, ENDED}:
+            name = match[match.lastindex].lower()
+            if name not in VOID:
+                yield Tag(match.start(), match.end(), name, match.lastindex == ENDED)

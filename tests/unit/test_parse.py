@@ -4,6 +4,7 @@ import struct
 import tempfile
 import threading
 import zipfile
+import zlib
 from email.message import EmailMessage
 from typing import Any, Protocol
 
@@ -470,6 +471,40 @@ def test_entry_that_lies_about_its_size_is_refused(read: Read) -> None:
     lying = honest.replace(struct.pack("<I", 8 << 20), struct.pack("<I", 1000))
 
     assert refusal(read, lying, "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+@pytest.mark.parametrize("content", [b"\0", bytes(range(256))])
+@pytest.mark.parametrize("blocks", [0, 1, 5])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_entry_is_unpacked_to_its_last_byte(content: bytes, blocks: int, more: int) -> None:
+    size = max(0, blocks * archive_check.BLOCK_BYTES + more)
+    data = (content * size)[:size]
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(data) + packer.flush()
+
+    found = archive_check.unpacked(io.BytesIO(packed + b"what follows"), len(packed))
+
+    assert b"".join(found) == data
+
+
+def test_entry_that_holds_one_byte_more_is_refused(read: Read) -> None:
+    honest = docx("x", **{"word/big.xml": b"\0" * (1 << 20)})
+    lying = honest.replace(struct.pack("<I", 1 << 20), struct.pack("<I", (1 << 20) - 1))
+
+    assert refusal(read, lying, "a.docx").startswith("ARCHIVE_REFUSED")
+
+
+@pytest.mark.parametrize("header", [b"another", b"PK\x03\x04"])
+def test_entry_whose_own_header_says_something_else_is_unreadable(
+    read: Read, header: bytes
+) -> None:
+    """Readers that go by the headers would find another archive than those by the directory."""
+    honest = docx("x", **{"word/small.xml": b"small"})
+    name = honest.find(b"word/small.xml")
+    place = name if header == b"another" else name - archive_check.LOCAL.size
+    other = honest[:place] + header[::-1] + honest[place + len(header) :]
+
+    assert refusal(read, other, "a.docx").startswith("FILE_UNREADABLE")
 
 
 def test_encrypted_zip_entries_are_told_as_such(read: Read) -> None:
