@@ -32,6 +32,7 @@ TEXTS = {".txt", ".md", ".csv"}
 OFFICE = kreuzberg.ExtractionConfig(
     use_cache=False,
     disable_ocr=True,
+    enable_quality_processing=False,
     output_format="markdown",
     concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
 )

@@ -14,15 +14,14 @@ import io
 import json
 import math
 import os
-import queue
+import select
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from docmill.confinement import confine
 from docmill.errors import Failure
@@ -39,10 +38,11 @@ SIGKILL = 9
 LONGEST_BODY = 8 << 20  # of a frame: a page of a PDF has up to a million characters
 BYTES_AS_A_PAGE = 64 * 1024
 LONGEST_REQUEST = 64 * 1024
+IN_MEMORY_BYTES = 4 << 20  # a file up to here is read at once, a longer one piece by piece
+TOGETHER_BYTES = 64 * 1024  # of frames that leave together; a pipe holds as much
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What to parse of a file, and what parsing it may use.
 
     `memory_bytes` is on top of what the process has mapped when idle. `cpu_seconds` is for the
@@ -58,7 +58,14 @@ class Request:
 
     def as_line(self) -> bytes:
         """The request as it goes over the pipe."""
-        return json.dumps(asdict(self)).encode() + b"\n"
+        return json.dumps(self).encode() + b"\n"
+
+    def pages_of(self, opened: Opened) -> int:
+        """How many pages are read one by one; 0 of a file that is read as a whole."""
+        if not opened.ranged or opened.pages is None:
+            return 0
+        last = opened.pages if self.last is None else min(self.last, opened.pages)
+        return max(0, last - self.first + 1)
 
 
 def frame(part: Opened | Page | Notice | Failure) -> bytes:
@@ -106,47 +113,84 @@ def main(zygote: int) -> None:
     confine()
     end_with_parent(zygote)  # only now: who becomes another user forgets it
     silence(nowhere)
-    requests = read_requests()
+    end_with_asker()
+    requests = socket.socket(fileno=0)
     send(answers, FRAME.pack(READY, 0, 0))
-    while True:
-        line, descriptor = requests.get()
-        serve(Request(**json.loads(line)), OpenFile(descriptor), limits, answers)
+    while received := receive(requests):
+        line, descriptor = received
+        serve(Request(*json.loads(line)), OpenFile(descriptor), limits, answers)
+    os._exit(0)
 
 
 def serve(request: Request, opened: "OpenFile", limits: "Limits", answers: BinaryIO) -> None:
     """One request, answered to the end: `DONE` or a failure."""
+    answer = Answer(request, answers)
     try:
-        with io.BufferedReader(opened) as file:
-            for part in parts(request, file, limits):
-                send(answers, frame(part))
-        send(answers, FRAME.pack(DONE, 0, 0))
+        with opened:
+            for part in parts(request, opened, limits):
+                answer.add(part)
+        answer.end(FRAME.pack(DONE, 0, 0))
     except Failure as failure:
-        send(answers, frame(failure))
+        answer.end(frame(failure))
     except MemoryError:
-        send(answers, frame(Failure("PARSER_OUT_OF_MEMORY", "An allocation was refused.")))
+        answer.end(frame(Failure("PARSER_OUT_OF_MEMORY", "An allocation was refused.")))
     except BrokenPipeError:
         os._exit(0)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        send(answers, frame(Failure("INTERNAL", f"{type(error).__name__}: {error}.")))
+        answer.end(frame(Failure("INTERNAL", f"{type(error).__name__}: {error}.")))
 
 
-def parts(request: Request, file: BinaryIO, limits: "Limits") -> Iterator[Opened | Page | Notice]:
+def parts(
+    request: Request, opened: "OpenFile", limits: "Limits"
+) -> Iterator[Opened | Page | Notice]:
     """The parse, under its limits. How many pages it may take is known once it is open."""
     # Only parsers need the parsers; those who ask them know the frames.
     from docmill.parse import parse  # noqa: PLC0415
 
     limits.allow_memory(request.memory_bytes)
-    limits.allow_cpu(request, file.seek(0, io.SEEK_END) / BYTES_AS_A_PAGE)
-    file.seek(0)
-    for part in parse(file, request.filename, request.first, request.last):
-        if isinstance(part, Opened) and part.ranged and part.pages is not None:
-            last = part.pages if request.last is None else min(request.last, part.pages)
-            limits.allow_cpu(request, max(0, last - request.first + 1))
+    limits.allow_cpu(request, opened.size / BYTES_AS_A_PAGE)
+    for part in parse(opened.readable_file(), request.filename, request.first, request.last):
+        if isinstance(part, Opened) and part.ranged:
+            limits.allow_cpu(request, request.pages_of(part))
         yield part
 
 
-def send(answers: BinaryIO, data: bytes) -> None:
-    """Each part at once: the parent reads progress and life from it."""
+class Answer:
+    """The frames of one answer, on their way to the parent.
+
+    What was read leaves before a further page is begun: the parent reads progress and life from it,
+    and which page it was that broke the parser. Each message wakes the parent, so what comes from
+    the last page on leaves together, and of a file that is read as a whole all does.
+    """
+
+    def __init__(self, request: Request, answers: BinaryIO) -> None:
+        self._request = request
+        self._answers = answers
+        self._held = bytearray()
+        self._pages_to_come = 0
+
+    def add(self, part: Opened | Page | Notice) -> None:
+        """One more part."""
+        self._held += frame(part)
+        if isinstance(part, Opened):
+            self._pages_to_come = self._request.pages_of(part)
+        elif isinstance(part, Page):
+            self._pages_to_come -= 1
+        if self._pages_to_come > 0 or len(self._held) >= TOGETHER_BYTES:
+            self._send()
+
+    def end(self, mark: bytes) -> None:
+        """What is left, and the frame that says how it ended."""
+        self._held += mark
+        self._send()
+
+    def _send(self) -> None:
+        held, self._held = self._held, bytearray()
+        send(self._answers, held)
+
+
+def send(answers: BinaryIO, data: bytes | bytearray) -> None:
+    """Write it, and let nothing of it stay here."""
     answers.write(data)
     answers.flush()
 
@@ -159,8 +203,15 @@ class OpenFile(io.RawIOBase):
     """
 
     def __init__(self, descriptor: int) -> None:
+        self.size = os.fstat(descriptor).st_size
         self._descriptor = descriptor
         self._position = 0
+
+    def readable_file(self) -> BinaryIO:
+        """The file, to be read in pieces of any size: from memory where it is small."""
+        if self.size <= IN_MEMORY_BYTES:
+            return io.BytesIO(os.pread(self._descriptor, self.size, 0))
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         """It is."""
@@ -172,8 +223,7 @@ class OpenFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position; returns the new one."""
-        size = os.fstat(self._descriptor).st_size
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         self._position = max(0, start + offset)
         return self._position
 
@@ -198,7 +248,7 @@ class OpenFile(io.RawIOBase):
 def end_with_parent(parent: int) -> None:
     """Have the kernel kill this process with the one that forked it (Linux).
 
-    Elsewhere the end of stdin does it, see `read_requests`.
+    Elsewhere the end of stdin does it, see `end_with_asker`.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
@@ -213,18 +263,19 @@ def private_stdout() -> BinaryIO:
     return os.fdopen(private, "wb")
 
 
-def read_requests() -> "queue.SimpleQueue[tuple[bytes, int]]":
-    """Lines and open files of stdin, read beside the work: its end is seen within a document."""
-    requests: queue.SimpleQueue[tuple[bytes, int]] = queue.SimpleQueue()
+def end_with_asker() -> None:
+    """End when stdin does, also in the middle of a document: watched for beside the work.
 
-    def read() -> None:
-        stdin = socket.socket(fileno=0)
-        while request := receive(stdin):
-            requests.put(request)
+    The watch sleeps until then; requests do not wake it.
+    """
+    ends = select.poll()
+    ends.register(0, select.POLLHUP)
+
+    def wait() -> None:
+        ends.poll()
         os._exit(0)
 
-    threading.Thread(target=read, daemon=True).start()
-    return requests
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def receive(stdin: socket.socket) -> tuple[bytes, int] | None:
@@ -256,6 +307,10 @@ class Limits:
         self._memory = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else None
         for never in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
             resource.setrlimit(never, (0, 0))
+        self._hard = {
+            which: resource.getrlimit(which)[1]
+            for which in (resource.RLIMIT_AS, resource.RLIMIT_CPU)
+        }
 
     def allow_memory(self, size: int) -> None:
         """No more address space than what is mapped now plus this, in bytes."""
@@ -274,6 +329,6 @@ class Limits:
 
     def _set_soft(self, which: int, value: int) -> None:
         """Only the soft limit, as far as the hard one allows: the next request gets its own."""
-        _, hard = self._resource.getrlimit(which)
+        hard = self._hard[which]
         soft = value if hard == self._resource.RLIM_INFINITY else min(value, hard)
         self._resource.setrlimit(which, (soft, hard))

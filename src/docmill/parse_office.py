@@ -24,6 +24,7 @@ from docmill.shallow_html import shallow
 CONFIG = kreuzberg.ExtractionConfig(
     use_cache=False,
     disable_ocr=True,  # type: ignore[call-arg]  # only its stubs don't know it
+    enable_quality_processing=False,  # it marks how good a text is, and nobody here asks
     output_format="markdown",
     concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
 )

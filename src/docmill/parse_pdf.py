@@ -16,9 +16,6 @@ from docmill.model import Notice, Opened, Page
 
 MAX_PAGES = 100_000
 MAX_PAGE_CHARACTERS = 1_000_000  # a book has as many; chunking takes a page at a time
-# PDFium asks for a file's bytes here and there, a hundred times for a few pages; of a file in
-# memory it takes them without asking.
-IN_MEMORY_BYTES = 4 << 20
 
 # PDFium marks a hyphen at the end of a line by one of these and drops the line end. Most part a
 # word.
@@ -43,11 +40,12 @@ def parse_pdf(file: BinaryIO, first: int, last: int | None) -> Iterator[Opened |
 
 
 def open_document(file: BinaryIO) -> pypdfium2.PdfDocument:
-    """The document, or why there is none."""
-    small = file.seek(0, io.SEEK_END) <= IN_MEMORY_BYTES
-    file.seek(0)
+    """The document, or why there is none.
+
+    Of a file PDFium asks for some bytes here and some there; what is in memory it takes unasked.
+    """
     try:
-        return pypdfium2.PdfDocument(file.read() if small else file)
+        return pypdfium2.PdfDocument(file.getvalue() if isinstance(file, io.BytesIO) else file)
     except pypdfium2.PdfiumError as error:
         if error.err_code == pdfium.FPDF_ERR_PASSWORD:
             raise Failure("FILE_ENCRYPTED", "The PDF asks for a password.") from error

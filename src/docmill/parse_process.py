@@ -27,7 +27,7 @@ from docmill.parse_child import DONE, FRAME, LONGEST_BODY, Request, unframe
 from docmill.zygote import EXIT_SECONDS, Forked, Forks, child_environment
 
 TICK_SECONDS = 0.1  # how soon a stop is heard, and how often memory is looked at
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 16  # a pipe holds as much; for more, room would be made and given back each time
 START_SECONDS = 60.0  # takes half a second of CPU, which a busy machine may not have at once
 MEMORY_SIGNALS = {  # how allocators, Rust and the kernel end a process without memory
     signal.SIGABRT,
@@ -161,6 +161,7 @@ class Child:
         self.ready = False
         self.idle = True
         self.served = 0
+        self._seen: psutil.Process | None = None
 
     def ask(self, request: Request, file: int) -> None:
         """Send a request and its file. A child that died meanwhile is met by `receive`."""
@@ -195,7 +196,11 @@ class Child:
     def resident_bytes(self) -> int:
         """Its resident memory with what it shares, 0 when it is gone."""
         try:
-            return int(psutil.Process(self.process.born()).memory_info().rss)
+            if self._seen is None:
+                if (pid := self.process.born()) is None:
+                    return 0
+                self._seen = psutil.Process(pid)
+            return int(self._seen.memory_info().rss)
         except psutil.Error:
             return 0
 

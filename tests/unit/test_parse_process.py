@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import socket
@@ -6,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -13,10 +15,14 @@ import pytest
 from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
+from docmill.parse_child import DONE, FRAME, IN_MEMORY_BYTES, TOGETHER_BYTES, Answer, Request
 from docmill.parse_process import ParseLimits, ParseProcess
 from docmill.zygote import Zygote
-from made_files import pdf, pdf_of_many_strokes, pdf_that_calls_itself
+from made_files import docx, pdf, pdf_of_many_strokes, pdf_that_calls_itself
 from running import until
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 NEVER = threading.Event()
 MIB = 1 << 20
@@ -110,6 +116,93 @@ def test_child_gives_what_parsing_in_place_gives(
     for path in (short, big):
         assert list(run(parser, path)) == in_place(path)
     assert list(run(parser, short, first=2, last=2)) == in_place(short, 2, 2)
+
+
+def test_large_file_is_read_piece_by_piece(parser: ParseProcess, tmp_path: Path) -> None:
+    book, office = tmp_path / "book.pdf", tmp_path / "office.docx"
+    book.write_bytes(pdf(*["word " * 800] * 1200))
+    office.write_bytes(docx("few words", **{"word/media/a.png": os.urandom(IN_MEMORY_BYTES)}))
+
+    for path in (book, office):
+        assert path.stat().st_size > IN_MEMORY_BYTES
+        assert list(run(parser, path, first=599, last=600)) == in_place(path, 599, 600)
+
+
+class Messages(io.RawIOBase):
+    """What the other end of a pipe is woken by, as letters of the frames in each message."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "ReadableBuffer") -> int:
+        message, letters = bytes(data), ""
+        while message:
+            kind, _, length = FRAME.unpack_from(message)
+            letters += kind.decode()
+            message = message[FRAME.size + length :]
+        self.heard.append(letters)
+        return len(bytes(data))
+
+
+def messages(parts: list[Opened | Page | Notice], first: int, last: int | None) -> list[str]:
+    heard = Messages()
+    with io.BufferedWriter(heard) as answers:
+        answer = Answer(Request("a", first, last, 0, 0, 0), answers)
+        for part in parts:
+            answer.add(part)
+        answer.end(FRAME.pack(DONE, 0, 0))
+    return heard.heard
+
+
+@pytest.mark.parametrize("last", [None, 3, 100])
+def test_page_is_told_before_the_next_is_begun(last: int | None) -> None:
+    opened = Opened("application/pdf", 3, ranged=True)
+    nothing = [Notice("PAGE_WITHOUT_TEXT", "", number) for number in (1, 3)]
+    read: list[Opened | Page | Notice] = [
+        opened,
+        Page(1, ""),
+        nothing[0],
+        Page(2, "x"),
+        Page(3, ""),
+        nothing[1],
+    ]
+
+    assert messages(read, 1, last) == ["O", "P", "N", "P", "PND"]
+    assert messages([opened, *read[3:]], 2, last) == ["O", "P", "PND"]
+    assert messages(read[:3], 1, 1) == ["O", "PND"]
+
+
+def test_what_is_read_as_a_whole_is_told_at_once_unless_it_is_long() -> None:
+    opened = Opened("text/plain", None, ranged=False)
+    long = Page(2, "x" * TOGETHER_BYTES)
+
+    assert messages([opened, Page(1, "x")], 1, None) == ["OPD"]
+    assert messages([opened, Page(1, "x"), long, Page(3, "x")], 1, None) == ["OPP", "PD"]
+
+
+def test_child_ends_in_the_middle_of_its_work_when_nobody_is_there_to_ask() -> None:
+    code = (
+        "import sys, threading; from docmill.parse_child import end_with_asker\n"
+        "end_with_asker()\n"
+        "for line in sys.stdin: print(line, end='', flush=True)\n"
+        "threading.Event().wait()"
+    )
+    asker, stdin = socket.socketpair()
+    with stdin:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=stdin.fileno(), stdout=subprocess.PIPE
+        )
+    with asker, child:
+        assert child.stdout
+        for request in (b"one\n", b"two\n", b"three\n"):
+            asker.send(request)
+            assert child.stdout.readline() == request
+        asker.close()
+
+        assert child.wait(30) == 0
 
 
 def test_child_stays_warm_between_documents(parser: ParseProcess, short: Path) -> None:
