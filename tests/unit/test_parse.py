@@ -494,17 +494,16 @@ def test_entry_that_holds_one_byte_more_is_refused(read: Read) -> None:
     assert refusal(read, lying, "a.docx").startswith("ARCHIVE_REFUSED")
 
 
-@pytest.mark.parametrize("header", [b"another", b"PK\x03\x04"])
-def test_entry_whose_own_header_says_something_else_is_unreadable(
-    read: Read, header: bytes
-) -> None:
+def test_entry_whose_own_header_says_something_else_is_unreadable(read: Read) -> None:
     """Readers that go by the headers would find another archive than those by the directory."""
     honest = docx("x", **{"word/small.xml": b"small"})
     name = honest.find(b"word/small.xml")
-    place = name if header == b"another" else name - archive_check.LOCAL.size
-    other = honest[:place] + header[::-1] + honest[place + len(header) :]
+    header = name - archive_check.LOCAL.size
+    renamed = honest[:name] + b"another." + honest[name + len(b"another.") :]
+    missing = honest[:header] + b"nowhere" + honest[header + len(b"nowhere") :]
 
-    assert refusal(read, other, "a.docx").startswith("FILE_UNREADABLE")
+    assert "another name" in refusal(read, renamed, "a.docx")
+    assert "not where its directory says" in refusal(read, missing, "a.docx")
 
 
 def test_encrypted_zip_entries_are_told_as_such(read: Read) -> None:
