@@ -1,14 +1,13 @@
 """PDF by pypdfium2: page by page, memory flat, the number of pages known at once."""
 
-import ctypes
 import io
 import re
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from contextlib import closing
+from typing import BinaryIO
 
 import pypdfium2  # type: ignore[import-untyped]
-import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+from pypdfium2.raw import FPDF_ERR_PASSWORD  # type: ignore[import-untyped]
 
 from docmill.errors import Failure
 from docmill.filetype import PDF
@@ -47,7 +46,7 @@ def open_document(file: BinaryIO) -> pypdfium2.PdfDocument:
     try:
         return pypdfium2.PdfDocument(file.getvalue() if isinstance(file, io.BytesIO) else file)
     except pypdfium2.PdfiumError as error:
-        if error.err_code == pdfium.FPDF_ERR_PASSWORD:
+        if error.err_code == FPDF_ERR_PASSWORD:
             raise Failure("FILE_ENCRYPTED", "The PDF asks for a password.") from error
         raise Failure("FILE_UNREADABLE", "The PDF is damaged or cut off.") from error
 
@@ -55,7 +54,8 @@ def open_document(file: BinaryIO) -> pypdfium2.PdfDocument:
 def read_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Page | Notice]:
     """One page, and a notice where it has no text. A broken page is an empty one."""
     try:
-        text = plain(text_of(document, number - 1))
+        with closing(document[number - 1]) as page, closing(page.get_textpage()) as text_page:
+            text = plain(text_page.get_text_bounded())
     except pypdfium2.PdfiumError:
         yield Page(number, "")
         yield Notice("PARTS_SKIPPED", "The page is damaged and was left out.", number)
@@ -68,37 +68,6 @@ def read_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Page | N
         )
     if not text.strip():
         yield Notice("PAGE_WITHOUT_TEXT", "The page has no text; a scan needs OCR.", number)
-
-
-def text_of(document: pypdfium2.PdfDocument, index: int) -> str:
-    """The text within a page's bounds; `index` counts from 0.
-
-    By PDFium's own calls: pypdfium2's objects for a page and its text, which watch each other's
-    ends, cost a thirteenth of what the page does.
-    """
-    with (
-        held(pdfium.FPDF_LoadPage(document, index), pdfium.FPDF_ClosePage) as page,
-        held(pdfium.FPDFText_LoadPage(page), pdfium.FPDFText_ClosePage) as text_page,
-    ):
-        box = pdfium.FS_RECTF()
-        if not pdfium.FPDF_GetPageBoundingBox(page, box):
-            raise pypdfium2.PdfiumError("the page has no bounds")
-        area = (text_page, box.left, box.top, box.right, box.bottom)
-        units = max(0, pdfium.FPDFText_GetBoundedText(*area, None, 0))
-        buffer = (ctypes.c_ushort * units)()
-        pdfium.FPDFText_GetBoundedText(*area, buffer, units)
-        return bytes(buffer).decode("utf-16-le", errors="ignore")
-
-
-@contextmanager
-def held(handle: Any, close: Callable[[Any], None]) -> Iterator[Any]:
-    """A handle of PDFium's for the length of a block."""
-    if not handle:
-        raise pypdfium2.PdfiumError("no such thing in this file")
-    try:
-        yield handle
-    finally:
-        close(handle)
 
 
 def plain(text: str) -> str:
