@@ -21,7 +21,7 @@ from psycopg.types import TypeInfo
 import postgres
 from docmill.database import Sync
 from docmill.embed_static import NAME
-from docmill.lexical import tsvector
+from docmill.tsvectors import tsvector
 
 OWNER = UUID(int=1)
 CHUNKS_PER_COMMIT = 512
@@ -36,8 +36,9 @@ DOCUMENTS = (
 PAGES = "copy pages (owner_id, document_id, generation, number, text) from stdin"
 CHUNKS = (
     "copy chunks (owner_id, document_id, generation, ordinal, text, page_first, page_last,"
-    " char_start, char_end, words) from stdin"
+    " char_start, char_end, words) from stdin (format binary)"
 )
+CHUNK_TYPES = ["uuid", "uuid", *["int4"] * 2, "text", *["int4"] * 2, *["int8"] * 2, "tsvector"]
 EMBEDDINGS = (
     "copy embeddings (owner_id, document_id, generation, ordinal, model_id, embedding, indexed)"
     " from stdin (format binary)"
@@ -109,6 +110,7 @@ class Tables:
                     for number, text in enumerate(read.pages, start=1):
                         copy.write_row((self._owner, document, 1, number, storable(text)))
             with cursor.copy(CHUNKS) as copy:
+                copy.set_types(CHUNK_TYPES)
                 for row in chunk_rows(self._owner, made):
                     copy.write_row(row)
             self._keep_vectors(cursor, made)

@@ -100,7 +100,7 @@ class Embedder:
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """A row per text."""
         rows = np.zeros((len(texts), self._vectors.shape[1]), np.float32)
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         for row, encoding in zip(rows, encodings, strict=True):
             if encoding.ids:
                 mean = self._vectors[encoding.ids].mean(axis=0)

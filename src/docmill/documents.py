@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 from docmill import events
 from docmill.database import Row, Statements, Sync, WorkerDatabase
 from docmill.errors import LeaseLost
-from docmill.lexical import tsvector
 from docmill.model import Chunk, Job, Notice, Page
+from docmill.tsvectors import tsvector
 from docmill.vectors import Numbers
 
 STATEMENTS = Statements("documents")

@@ -86,11 +86,11 @@ insert into chunks (owner_id, document_id, generation, ordinal, text, page_first
                     char_start, char_end, headings, words)
 select c.owner_id, c.document_id, c.generation, c.ordinal, c.text, c.page_first, c.page_last,
        c.char_start, c.char_end,
-       array(select jsonb_array_elements_text(c.headings)), c.words::tsvector
+       array(select jsonb_array_elements_text(c.headings)), c.words
 from unnest(%(owner_ids)b::uuid[], %(document_ids)b::uuid[], %(generations)b::int[],
             %(ordinals)b::int[], %(texts)b::text[], %(page_firsts)b::int[], %(page_lasts)b::int[],
             %(char_starts)b::bigint[], %(char_ends)b::bigint[], %(headings)b::jsonb[],
-            %(words)b::text[])
+            %(words)b::tsvector[])
   as c (owner_id, document_id, generation, ordinal, text, page_first, page_last, char_start,
         char_end, headings, words);
 

@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 import made_rows
-from docmill import lexical, search
+from docmill import search
 from docmill.database import Addresses, ApiDatabase, Sync
 from docmill.embed_static import DIMENSIONS, NAME
 from docmill.search import Query, Search
+from docmill.tsvectors import tsvector
 from docmill.vectors import vector_literal
 
 ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
@@ -59,13 +60,13 @@ def searchable(
     )
     for ordinal, vector in enumerate(vectors(seed)):
         text = f"shared number{ordinal} of{seed}"
-        passage = {**told, "ordinal": ordinal, "text": text, "words": lexical.tsvector(text)}
+        passage = {**told, "ordinal": ordinal, "text": text, "words": tsvector(text)}
         admin.execute(
             """
             insert into chunks (owner_id, document_id, generation, ordinal, text, page_first,
                                 page_last, char_start, char_end, words)
             values (%(owner)s, %(id)s, 1, %(ordinal)s, %(text)s, 1, 1, 0, 5,
-                    %(words)s::tsvector)""",
+                    %(words)s)""",
             passage,
         )
         admin.execute(

@@ -1,9 +1,12 @@
-"""What becomes of any text: words, passages, and the literals that PostgreSQL reads."""
+"""What becomes of any text: words, passages, and what PostgreSQL reads of them."""
 
-from hypothesis import given
+from collections import defaultdict
+
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from docmill import lexical
+from docmill import lexical, tsvectors
 from docmill.chunk import PAGE_SEPARATOR, ChunkSizing, ChunkState, chunk_window, windows
 from docmill.database import Sync
 from docmill.model import Page
@@ -15,7 +18,9 @@ PIECES = [
 ]
 markdown = st.lists(st.sampled_from(PIECES), max_size=80).map("".join)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
-LITERALS = "select %(vector)s::tsvector as vector, %(any)s::tsquery, %(phrase)s::tsquery"
+LITERALS = "select %(any)s::tsquery, %(phrase)s::tsquery"
+KEPT = """select w.lexeme, w.positions
+          from unnest(%b::tsvector[]) as given (words), unnest(given.words) as w"""
 
 
 @given(texts | markdown, st.integers(10, 300), st.integers(10, 300) | st.none())
@@ -44,12 +49,34 @@ def test_words_hold_nothing_that_means_something_in_a_literal(text: str) -> None
 @given(text=texts)
 def test_postgresql_reads_every_literal(worker_connection: Sync, text: str) -> None:
     literals = {
-        "vector": lexical.tsvector(text),
         "any": lexical.tsquery_any(text),
         "phrase": lexical.tsquery_phrase(text),
     }
 
-    row = worker_connection.execute(LITERALS, literals).fetchone()
+    assert worker_connection.execute(LITERALS, literals).fetchone()
 
-    assert row is not None
-    assert bool(row["vector"]) == bool(lexical.words(text))
+
+@given(text=texts)
+@example("a " * 300)
+@example("a b " * 10_000)
+@example(" ".join(map(str, range(20_000))))
+def test_postgresql_keeps_each_word_with_its_places(worker_connection: Sync, text: str) -> None:
+    expected = defaultdict(list)
+    for place, word in enumerate(lexical.words(text), start=1):
+        expected[word].append(min(place, tsvectors.LAST_PLACE))
+
+    kept = worker_connection.execute(KEPT, [[tsvectors.tsvector(text)]]).fetchall()
+
+    assert {row["lexeme"]: row["positions"] for row in kept} == {
+        word: sorted(set(places))[: tsvectors.MOST_PLACES] for word, places in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["naïve Café — ÅNGSTRÖM", "x" * 100 + " é", "\ufb01le \u2163 ß", "Δδ, Жж", "a\x1cb é"]
+)
+def test_a_text_without_unspaced_scripts_has_the_words_that_it_has_beside_one(text: str) -> None:
+    *beside, last = lexical.words(f"{text} 漢")
+
+    assert last == "漢"
+    assert lexical.words(text) == beside

@@ -18,6 +18,7 @@ from docmill import job_queue, listing
 from docmill.carrying import GROUP
 from docmill.database import API_ROLE, WORKER_ROLE
 from docmill.status import LINE_END
+from docmill.tsvectors import tsvector
 from docmill.vectors import Numbers
 from plans.many_rows import id_of
 
@@ -234,7 +235,7 @@ COSTS = {
             "char_starts": [0],
             "char_ends": [5],
             "headings": [Jsonb([])],
-            "words": ["'hello':1"],
+            "words": [tsvector("hello")],
         },
     ),
     "documents.keep_embeddings": Cost(200, told={"ordinals": [0], "model_id": 1, **VECTOR}),

@@ -136,11 +136,6 @@ def test_words_are_compared_folded(text: str, expected: list[str]) -> None:
 
 
 @given(st.text(max_size=300))
-def test_a_query_word_of_any_text_is_in_its_vector(text: str) -> None:
-    assert bool(lexical.tsvector(text)) == bool(lexical.words(text))
-
-
-@given(st.text(max_size=300))
 def test_a_text_is_found_in_itself_wherever_it_has_words(text: str) -> None:
     places = lexical.found_in(text, text)
     assert bool(places) == bool(lexical.words(text))
