@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +40,7 @@ PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 SPOKEN = "http/protobuf"
 # What is still to be sent at the end of a process waits no longer for a collector that is slow.
 LAST_SECONDS = 3.0
+DOCUMENTS_AT_ONCE = 256  # that a worker has in hand, about
 _STANDARD = TraceContextTextMapPropagator()
 
 
@@ -115,11 +117,17 @@ def span(
 def start(name: str, kind: SpanKind, within: Context | str | None = None, **about: Any) -> Span:
     """Begin a span, as `span` does, for whoever ends it elsewhere."""
     if isinstance(within, str):
-        within = stated([within]) or begun()
+        within = _of_document(within) or begun()
     told = {f"docmill.{key}": value for key, value in about.items() if value is not None}
     return _tracer.start_span(
         name, within, kind, told, record_exception=False, set_status_on_exception=False
     )
+
+
+@lru_cache(maxsize=DOCUMENTS_AT_ONCE)
+def _of_document(text: str) -> Context | None:
+    """The trace that a document keeps; each of its stages goes on with it, soon after another."""
+    return stated([text])
 
 
 @contextmanager
