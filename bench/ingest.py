@@ -37,7 +37,7 @@ def send(address: str, waiting: Iterable[Upload]) -> None:
     """Send what comes out of an iterator that others take from, too."""
     with Client(address) as client:
         for name, content, fields in waiting:
-            client.upload(name, content, **fields)
+            client.post(name, content, **fields)
 
 
 def per_second(units: int, act: Callable[[], float]) -> Numbers:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from harness import Bench, Numbers, Row, Target, interleaved, percentile
-from served import FORM, Client, form, served
+from served import Client, served
 
 import postgres
 
@@ -34,7 +34,7 @@ def run(bench: Bench) -> Iterator[Row]:
         bare.execute(b"alter table public.bench_files alter data set storage external")
 
         def post(content: bytes) -> None:
-            client.json("POST", "/documents", form("a.txt", content), content_type=FORM)
+            client.post("a.txt", content)
 
         def insert(content: bytes) -> None:
             bare.execute("insert into public.bench_files (data) values (%b)", [content])

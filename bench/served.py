@@ -1,15 +1,17 @@
 """docmill as a process of its own, a thin client for it, and how much memory its tree takes."""
 
 import contextlib
-import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +33,10 @@ ENDED = b"""select count(*) as ended from docmill.documents
            where status in ('completed', 'failed', 'cancelled')"""
 PATIENCE_SECONDS = 600.0
 KEPT_SECONDS = 2.0  # uvicorn closes a connection that was idle for five
+READ_BYTES = 1 << 16
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+BARE = frozenset({b"204", b"304"})  # answers without a body, whatever their head says
 MIB = 1 << 20
 BOUNDARY = "docmill-bench"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -73,47 +79,119 @@ class PeakMemory:
         return total
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the lines above the body as they came, and the body."""
+
+    status: int
+    head: bytes
+    content: bytes
+
+    def header(self, name: str) -> str:
+        """A header's value; "" without it."""
+        found = re.search(rb"\r\n%b: ?([^\r]*)" % name.encode(), self.head, re.IGNORECASE)
+        return found[1].decode() if found else ""
+
+
 class Client:
-    """One kept connection, and as little work per request as a client can do."""
+    """One kept connection, and as little work per request as a client can do.
+
+    Its processor time counts as docmill's, so it reads no more of an answer than the status and the
+    length. The standard library's client takes 0.2 ms to do the same.
+    """
 
     def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
         parts = urlsplit(address)
-        self._http = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS
-        )
-        self._headers = dict(headers or {})
-        self._used = time.monotonic()
+        self._place = parts.hostname or "", parts.port or 80
+        self._headers = {"Host": parts.netloc, **(headers or {})}
+        self._socket: socket.socket | None = None
+        self._used = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._close()
 
     def asked(
-        self, method: str, path: str, body: Any = None, **headers: str
-    ) -> http.client.HTTPResponse:
-        """The answer, of which the body is still to be read."""
-        if time.monotonic() - self._used > KEPT_SECONDS:
-            self._http.close()  # the server has done so, or is about to; a request opens it again
+        self, method: str, path: str, body: bytes | Iterable[bytes] = b"", **headers: str
+    ) -> Answer:
+        """The answer. A body that comes in pieces needs its `content_length` among the headers."""
+        begin, more = (body, ()) if isinstance(body, bytes) else (b"", body)
+        if isinstance(body, bytes):
+            headers["content_length"] = str(len(body))
+        lines = [f"{method} {path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in self._headers.items()]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([*lines, "\r\n"]).encode()
+        connection = self._connected()
+        connection.sendall(head + begin)
+        for piece in more:
+            connection.sendall(piece)
+        answer = received(connection)
         self._used = time.monotonic()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._http.request(method, path, body, {**self._headers, **named})
-        return self._http.getresponse()
+        return answer
 
-    def json(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    def json(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | dict[str, Any] = b"",
+        **headers: str,
+    ) -> Any:
         """What a good answer holds."""
         if isinstance(body, dict):
             body, headers = json.dumps(body).encode(), {"content_type": "application/json"}
-        answer = self.asked(method, path, body, **headers)
-        content = answer.read()
-        assert answer.status < 300, (answer.status, content[:500])
-        return json.loads(content) if content else None
+        return json.loads(_good(self.asked(method, path, body, **headers)))
+
+    def post(self, name: str, content: bytes, **fields: str) -> bytes:
+        """Send a file that must be accepted; the answer's body."""
+        body = form(name, content, **fields)
+        return _good(self.asked("POST", "/documents", body, content_type=FORM))
 
     def upload(self, name: str, content: bytes, **fields: str) -> str:
         """Send a file that must be accepted; the document's id."""
-        sent = self.json("POST", "/documents", form(name, content, **fields), content_type=FORM)
-        return str(sent["document_id"])
+        return str(json.loads(self.post(name, content, **fields))["document_id"])
+
+    def _connected(self) -> socket.socket:
+        if time.monotonic() - self._used > KEPT_SECONDS:
+            self._close()  # the server has done so, or is about to
+        if self._socket is None:
+            self._socket = socket.create_connection(self._place, PATIENCE_SECONDS)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._socket
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def received(connection: socket.socket) -> Answer:
+    """An answer whose length is told, or that has no body."""
+    come = _more(connection)
+    while (end := come.find(b"\r\n\r\n")) < 0:
+        come += _more(connection)
+    head, start = come[:end], end + 4
+    status, length = STATUS.match(head), LENGTH.search(head)
+    assert status is not None, head
+    bare = status[1] in BARE
+    assert length is not None or bare, head
+    ends = start + (0 if bare or length is None else int(length[1]))
+    while len(come) < ends:
+        come += _more(connection)
+    return Answer(int(status[1]), head, come[start:ends])
+
+
+def _more(connection: socket.socket) -> bytes:
+    if not (come := connection.recv(READ_BYTES)):
+        raise ConnectionError("the server closed the connection before its answer")
+    return come
+
+
+def _good(answer: Answer) -> bytes:
+    assert answer.status < 300, (answer.status, answer.content[:500])
+    return answer.content
 
 
 def form(name: str, content: bytes, **fields: str) -> bytes:
@@ -173,9 +251,7 @@ def _wait_until_ready(address: str, root: int, parsers: int) -> None:
     ends = time.monotonic() + PATIENCE_SECONDS
     with Client(address) as client:
         while time.monotonic() < ends:
-            answer = client.asked("GET", "/readyz")
-            answer.read()
-            if answer.status == http.client.OK:
+            if client.asked("GET", "/readyz").status == HTTPStatus.OK:
                 break
             time.sleep(LOOK_SECONDS)
     while _warm_parsers(root) < parsers:

@@ -82,7 +82,7 @@ def run(bench: Bench) -> Iterator[Row]:
 def asked_status(client: Client, document: str) -> tuple[dict[str, Any], str]:
     """A document's status and its ETag."""
     answer = client.asked("GET", f"/documents/{document}/status", Prefer="wait=20")
-    return json.loads(answer.read()), answer.headers["etag"]
+    return json.loads(answer.content), answer.header("etag")
 
 
 def loaded(url: str, seconds: int, *headers: str) -> Numbers:
@@ -100,7 +100,7 @@ def saturated(client: Client, url: str, documents: int) -> Iterator[None]:
     """The workers have more to do than they can, from the first claim on to the block's end."""
     content = files.long_pdf(PAGES, "load")
     for number in range(documents):
-        client.upload("load.pdf", content, collection=str(number))
+        client.post("load.pdf", content, collection=str(number))
     with connect(url, autocommit=True) as admin:
 
         def left() -> int:
