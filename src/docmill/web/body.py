@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import Request
+from starlette.types import Message
 
 from docmill.errors import Problem
 
@@ -13,6 +13,8 @@ from docmill.errors import Problem
 # closed connection with unread bytes is reset, and the answer with it.
 DRAINED_BYTES = 64 << 20
 DRAINED_SECONDS = 5.0
+# What the server says of a client that is there no longer.
+GONE: Message = {"type": "http.disconnect"}
 
 
 class CutOff(Exception):
@@ -25,7 +27,9 @@ class Body:
     def __init__(
         self, request: Request, idle_seconds: float, leave: asyncio.Event | None = None
     ) -> None:
-        self._stream = request.stream()
+        # Not its `stream`, a generator that nobody reads to its very end: the loop would wake
+        # itself up, once per request, and begin a task only to close it.
+        self._receive = request.receive
         self._idle_seconds = idle_seconds
         self._leave = leave
         self._ended = False
@@ -54,29 +58,29 @@ class Body:
                     left -= len(await self._next())
 
     async def _next(self) -> bytes:
+        """Some more bytes; none, if just that was said."""
         self._began = True
         try:
             async with asyncio.timeout(self._idle_seconds):
-                chunk = await self._chunk_or_leave()
+                message = await self._message_or_leave()
         except TimeoutError as error:
             self._ended = True
             raise Stalled(self._idle_seconds) from error
-        except ClientDisconnect as error:
+        if message["type"] == GONE["type"]:
             self._ended = True
-            raise CutOff from error
-        self._ended = not chunk
-        return chunk
+            raise CutOff
+        self._ended = not message.get("more_body", False)
+        content: bytes = message.get("body", b"")
+        return content
 
-    async def _chunk_or_leave(self) -> bytes:
+    async def _message_or_leave(self) -> Message:
         if self._leave is None:
-            return await anext(self._stream, b"")
-        coming = asyncio.ensure_future(anext(self._stream, b""))
+            return await self._receive()
+        coming = asyncio.ensure_future(self._receive())
         leaving = asyncio.ensure_future(self._leave.wait())
         try:
             await asyncio.wait([coming, leaving], return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                raise ClientDisconnect
-            return coming.result()
+            return coming.result() if coming.done() else GONE
         finally:
             coming.cancel()
             leaving.cancel()

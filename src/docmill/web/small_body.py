@@ -4,8 +4,6 @@ So a route that takes JSON can't be made to fill the memory, nor to wait for eve
 in the same words as every other refusal.
 """
 
-from collections.abc import AsyncIterator
-
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
@@ -40,14 +38,12 @@ async def read(scope: Scope, receive: Receive, idle_seconds: float) -> Receive:
 
 def _given(content: bytes, receive: Receive) -> Receive:
     """Give this as the body, and then what else the server has to say."""
+    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
-    async def messages() -> AsyncIterator[Message]:
-        yield {"type": "http.request", "body": content, "more_body": False}
-        while True:
-            yield await receive()
+    async def received() -> Message:
+        return messages.pop() if messages else await receive()
 
-    said = messages()
-    return lambda: anext(said)
+    return received
 
 
 def _too_large() -> Problem:
