@@ -87,6 +87,11 @@ def trace_id(text: str | None) -> str | None:
 _tracer = trace.get_tracer("docmill")
 
 
+def is_recorded() -> bool:
+    """Whether there is something that takes spans, ours or of whoever started this process."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextmanager
 def span(
     name: str, kind: SpanKind, within: Context | str | None = None, **about: Any

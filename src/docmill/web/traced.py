@@ -54,7 +54,11 @@ def _trace_of(scope: Scope) -> Iterator[Span | None]:
         with _within(named):
             yield None
         return
-    # Where nothing is recorded, the span is the trace that it is given.
+    if not tracing.is_recorded():
+        with _within(named or tracing.begun()):
+            yield None
+        return
+    # A sampler may leave it out: then the span is the trace that it is given.
     with (
         tracing.span(method_of(scope), SpanKind.SERVER, named or context.Context()) as span,
         _within(None if span.get_span_context().is_valid else tracing.begun()),
