@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ import psutil
 from docmill import database, zygote
 from docmill.config import Settings
 
-SERVES = re.compile(r"docmill serves (http://\S+)")
+SERVES = re.compile(r"docmill serves (http://\S+)\s")
 SAMPLE_SECONDS = 0.1
 SLOTS = Settings().slots
 CONFINED = "\nNoNewPrivs:\t1\n"
@@ -223,25 +224,28 @@ def served(where: Path | str, workers: int, **settings: str) -> Iterator[tuple[s
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
     environment |= {f"DOCMILL_{name}": value for name, value in chosen.items()}
     command = [sys.executable, "-m", "docmill", "serve"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    # The log goes into a file: who reads a pipe takes of the client's processor time.
+    with (
+        tempfile.NamedTemporaryFile() as log,
+        subprocess.Popen(command, stderr=log, env=environment) as process,
+    ):
         try:
-            address = _address(process)
+            address = _address(process, Path(log.name))
             _wait_until_ready(address, process.pid, workers * int(chosen.get("SLOTS", SLOTS)))
             yield address, process.pid
         finally:
             process.terminate()
 
 
-def _address(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if match := SERVES.search(line):
-            # Somebody has to keep reading: a full pipe would stop the server.
-            threading.Thread(target=process.stderr.read, daemon=True).start()
+def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    while True:
+        ended = process.poll() is not None  # looked at first: its last words are read then
+        said = log.read_text(encoding="utf-8")
+        if match := SERVES.search(said):
             return match[1]
-    raise SystemExit("docmill did not start:\n" + "".join(said))
+        if ended:
+            raise SystemExit("docmill did not start:\n" + said)
+        time.sleep(LOOK_SECONDS)
 
 
 def _wait_until_ready(address: str, root: int, parsers: int) -> None:
