@@ -65,6 +65,6 @@ class BareSearch:
         return self._connection.execute(statement, values).fetchall()
 
 
-def key(row: Row) -> tuple[UUID, int, int]:
+def key(row: Row) -> tuple[str, int, int]:
     """What a passage is known by."""
     return row["document_id"], row["generation"], row["ordinal"]

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, Connection, IsolationLevel
+from psycopg import AsyncClientCursor, AsyncConnection, AsyncCursor, Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
@@ -50,6 +50,10 @@ GIVE_UP_CONNECTING_SECONDS = 1.0
 Row = DictRow
 Sync = Connection[Row]
 Async = AsyncConnection[Row]
+
+ACT_FOR = b"select set_config('request.jwt.claims', %(claims)s, true);"
+# As `_only_read` and `_act_for`, for those who send it with their first question.
+BEGIN_READING = (b"begin isolation level repeatable read read only;", ACT_FOR)
 
 STATEMENT_NAME = re.compile(r"^-- (?P<name>[a-z_]+) --$", re.MULTILINE)
 
@@ -270,16 +274,10 @@ class ApiDatabase:
                 yield connection
 
     @asynccontextmanager
-    async def reading_at_once(self, owner: UUID) -> AsyncIterator[Async]:
-        """As `reading`, but a statement is sent without a wait for the answer to the last one.
-
-        An error of a statement comes when an answer is fetched, or at the end.
-        """
+    async def reading_at_once(self, owner: UUID) -> AsyncIterator["AtOnce"]:
+        """As `reading`, in as few ways to the server and back as there are questions."""
         async with self._connection() as connection:
-            await _only_read(connection)
-            async with connection.pipeline(), connection.transaction():
-                await _act_for(connection, owner)
-                yield connection
+            yield AtOnce(connection, owner)
 
     @asynccontextmanager
     async def commit(self, owner: UUID, name: ApiCommit) -> AsyncIterator[Async]:
@@ -328,6 +326,38 @@ class ApiDatabase:
         self._away = True
 
 
+class AtOnce:
+    """A transaction that only reads, several statements in each message.
+
+    Its begin and who asks are sent with the first, and its end with the last. PostgreSQL takes more
+    than one statement only without values beside them: the driver writes the values into them.
+    """
+
+    def __init__(self, connection: Async, owner: UUID) -> None:
+        self._connection = connection
+        self._claims = _claims(owner)
+        self._begun = False
+
+    async def ask(
+        self, statements: Sequence[bytes], parameters: Mapping[str, Any], *, last: bool = False
+    ) -> list[list[Row]]:
+        """The rows of each statement; all take their values by the same names, and end with `;`."""
+        before = () if self._begun else BEGIN_READING
+        self._begun = True
+        message = b"\n".join([*before, *statements, *([b"commit;"] if last else [])])
+        async with AsyncClientCursor(self._connection) as cursor:
+            await cursor.execute(message, {**parameters, "claims": self._claims})
+            answers = [
+                await answer.fetchall() async for answer in cursor.results() if _rows(answer)
+            ]
+        return answers[len(answers) - len(statements) :]
+
+
+def _rows(answer: AsyncCursor[Row]) -> bool:
+    """Whether it is the answer of a statement that gives rows, though they may be none."""
+    return answer.description is not None
+
+
 async def _only_read(connection: Async) -> None:
     """Let the next transactions only read, and see one moment."""
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
@@ -336,8 +366,11 @@ async def _only_read(connection: Async) -> None:
 
 async def _act_for(connection: Async, owner: UUID) -> None:
     """Be this owner until the transaction ends, by the claim that row-level security reads."""
-    claims = json.dumps({"sub": str(owner)})
-    await connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+    await connection.execute(ACT_FOR, {"claims": _claims(owner)})
+
+
+def _claims(owner: UUID) -> str:
+    return json.dumps({"sub": str(owner)})
 
 
 async def one(connection: Async, statement: bytes, parameters: Mapping[str, Any]) -> Row | None:

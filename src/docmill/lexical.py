@@ -69,8 +69,8 @@ def found_in(text: str, query: str) -> list[tuple[int, int]]:
     """Where the query's words stand in a text, as stretches of characters from and up to."""
     wanted = set(words(query)[:MOST_QUERY_WORDS])
     if text.isascii():  # no two words touch each other
-        runs = ASCII_RUN.finditer(text.lower())
-        return [run.span() for run in runs if run[0][:LONGEST_WORD] in wanted]
+        lower = text.lower()
+        return sorted(place for word in wanted for place in _places(lower, word))
     places: list[tuple[int, int]] = []
     for run in RUN_AS_WRITTEN.finditer(text):
         for start, end in _found_in_run(run, wanted):
@@ -79,6 +79,18 @@ def found_in(text: str, query: str) -> list[tuple[int, int]]:
             else:
                 places.append((start, end))
     return places
+
+
+def _places(text: str, word: str) -> Iterator[tuple[int, int]]:
+    """Where a word stands in a text of small ASCII letters: to look for it reads no other word."""
+    start = text.find(word)
+    while start >= 0:
+        end = start + len(word)
+        if len(word) == LONGEST_WORD:  # it may be the beginning of a longer one
+            end = ASCII_RUN.match(text, start).end()  # type: ignore[union-attr]
+        if not text[start - 1 : start].isalnum() and not text[end : end + 1].isalnum():
+            yield start, end
+        start = text.find(word, end)
 
 
 def _found_in_run(run: re.Match[str], wanted: set[str]) -> Iterator[tuple[int, int]]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import AsyncCursor, sql
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from docmill import lexical, vector_index
-from docmill.database import ApiDatabase, Async, Row, Statements, one
+from docmill.database import ApiDatabase, AtOnce, Row, Statements, one
 from docmill.errors import Unavailable
 from docmill.vectors import vector_literal
 
@@ -24,8 +25,7 @@ CANDIDATES = 50
 # Reciprocal rank fusion, with the constant of Cormack, Clarke and Büttcher (SIGIR 2009).
 RANK_CONSTANT = 60
 
-Key = tuple[Any, int, int]
-Answer = AsyncCursor[Row]
+Key = tuple[str, int, int]  # document, generation, ordinal
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,10 @@ class Search:
         """
         # Its id stays: rows of models are added, and no more.
         self._model = self._model or await self._find_model()
-        async with self._database.reading_at_once(query.owner) as connection:
-            by_vector, by_words = await _both_ways(connection, self._model, query)
+        async with self._database.reading_at_once(query.owner) as reading:
+            by_vector, by_words = await _both_ways(reading, self._model, query)
             ranked = _ranked(by_vector, by_words)[: query.limit]
-            texts = await _ask_passages(connection, [key for key, _ in ranked])
-        # Fetched behind the block: so the transaction's end is sent with the question.
-        passages = await _found(texts)
+            passages = await _passages(reading, [key for key, _ in ranked])
         return [
             {
                 **_hit(passages[key], score, _score(by_vector, key), _score(by_words, key)),
@@ -89,13 +87,24 @@ class Search:
 
 
 async def _both_ways(
-    connection: Async, model: Model, query: Query
+    reading: AtOnce, model: Model, query: Query
 ) -> tuple[dict[Key, Row], dict[Key, Row]]:
-    """What is found by meaning and by words, each best first. Both are asked before one answers."""
-    await connection.execute(STATEMENTS.look_far)
-    vectors = await _ask_nearest(connection, model, query) if query.mode != "text" else None
-    words = await _ask_matching(connection, query) if query.mode != "vector" else None
-    return await _found(vectors), await _found(words)
+    """What is found by meaning and by words, each best first; asked in one message."""
+    told = _filters(query)
+    ways: dict[str, bytes] = {}
+    if query.mode != "text" and query.vector is not None and query.vector.any():
+        ways["vector"] = nearest(model)
+        told |= {"owner": query.owner, "vector": vector_literal(query.vector)}
+    if query.mode != "vector" and (any_word := lexical.tsquery_any(query.text)):
+        ways["words"] = STATEMENTS.matching
+        told |= {
+            "any": any_word,
+            "each": lexical.tsqueries(query.text),
+            "phrase": lexical.tsquery_phrase(query.text),
+        }
+    _, *answers = await reading.ask([STATEMENTS.look_far, *ways.values()], told)
+    found = dict(zip(ways, map(_by_key, answers), strict=True))
+    return found.get("vector", {}), found.get("words", {})
 
 
 def _ranked(by_vector: dict[Key, Row], by_words: dict[Key, Row]) -> list[tuple[Key, float]]:
@@ -117,49 +126,30 @@ def fuse(rankings: Sequence[Sequence[Key]]) -> list[tuple[Key, float]]:
     return sorted(scores.items(), key=lambda item: -item[1])
 
 
-def nearest(model: Model) -> sql.Composed:
+@cache
+def nearest(model: Model) -> bytes:
     """The statement that finds the nearest of a model's vectors."""
-    return sql.SQL(STATEMENTS.nearest.decode()).format(
+    composed = sql.SQL(STATEMENTS.nearest.decode()).format(
         dimensions=sql.Literal(model.dimensions),
         model_id=sql.Literal(model.id),
         index=sql.Literal(vector_index.name_of(model.id)),
     )
+    return composed.as_bytes(None)
 
 
-async def _ask_nearest(connection: Async, model: Model, query: Query) -> Answer | None:
-    if query.vector is None or not query.vector.any():
-        return None
-    told = {**_filters(query), "owner": query.owner, "vector": vector_literal(query.vector)}
-    return await connection.execute(nearest(model), told)
-
-
-async def _ask_matching(connection: Async, query: Query) -> Answer | None:
-    any_word = lexical.tsquery_any(query.text)
-    if not any_word:
-        return None
+async def _passages(reading: AtOnce, keys: Sequence[Key]) -> dict[Key, Row]:
     told = {
-        **_filters(query),
-        "any": any_word,
-        "each": lexical.tsqueries(query.text),
-        "phrase": lexical.tsquery_phrase(query.text),
+        "documents": [document for document, _, _ in keys],
+        "generations": [generation for _, generation, _ in keys],
+        "ordinals": [ordinal for _, _, ordinal in keys],
     }
-    return await connection.execute(STATEMENTS.matching, told)
+    (rows,) = await reading.ask([STATEMENTS.read_passages], told, last=True)
+    return _by_key(rows)
 
 
-async def _found(answer: Answer | None) -> dict[Key, Row]:
-    """The rows of an answer by the passages that they name, in its order."""
-    return {_key(row): row for row in await answer.fetchall()} if answer is not None else {}
-
-
-async def _ask_passages(connection: Async, keys: Sequence[Key]) -> Answer:
-    return await connection.execute(
-        STATEMENTS.read_passages,
-        {
-            "documents": [document for document, _, _ in keys],
-            "generations": [generation for _, generation, _ in keys],
-            "ordinals": [ordinal for _, _, ordinal in keys],
-        },
-    )
+def _by_key(rows: Sequence[Row]) -> dict[Key, Row]:
+    """Rows by the passages that they name, in their order."""
+    return {_key(row): row for row in rows}
 
 
 def _filters(query: Query) -> dict[str, Any]:
@@ -185,7 +175,7 @@ def chunk_id(document_id: object, generation: int, ordinal: int) -> str:
 
 def _hit(row: Row, score: float, vector: float | None, text: float | None) -> dict[str, Any]:
     return {
-        "document_id": str(row["document_id"]),
+        "document_id": row["document_id"],
         "filename": row["filename"],
         "metadata": row["metadata"],
         "chunk_id": chunk_id(row["document_id"], row["generation"], row["ordinal"]),

@@ -45,4 +45,5 @@ psycopg.adapters.register_dumper(Numbers, NumbersDumper)
 
 def vector_literal(vector: NDArray[np.float32]) -> str:
     """One vector as pgvector reads it: `[0.1,0.2]`, with all the digits a float32 has."""
-    return "[" + ",".join(f"{number:.9g}" for number in vector.tolist()) + "]"
+    shape = "[" + ",".join(["%.9g"] * len(vector)) + "]"
+    return shape % tuple(vector.tolist())

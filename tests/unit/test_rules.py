@@ -144,6 +144,11 @@ def test_a_text_is_found_in_itself_wherever_it_has_words(text: str) -> None:
     assert ends[-1] <= len(text)
 
 
+@given(st.text("aAb1_ ", max_size=60), st.text("aAb1 ", max_size=8))
+def test_words_are_found_in_ascii_as_in_every_other_text(text: str, query: str) -> None:
+    assert lexical.found_in(text, query) == lexical.found_in(f"{text} ß", query)
+
+
 @pytest.mark.parametrize(
     ("text", "query", "found"),
     [
@@ -151,6 +156,7 @@ def test_a_text_is_found_in_itself_wherever_it_has_words(text: str) -> None:
         ("re\u0301sume\u0301 and resumé", "résumé", ["re\u0301sume\u0301", "resumé"]),
         ("東京都に住む。京都", "京都", ["京都", "京都"]),
         ("nothing of it", "!", []),
+        (f"{'w' * 80} {'w' * 99} a{'w' * 80}", "w" * 90, ["w" * 80, "w" * 99]),
     ],
 )
 def test_words_are_found_as_they_are_written(text: str, query: str, found: list[str]) -> None:

@@ -47,6 +47,7 @@ from docmill.web.traced import Traced
 # A request's route is looked for in this order: first come those that are asked all the time.
 MODULES = (
     upload,
+    search,
     document_list,
     events,  # before documents, one of which it could else be taken for
     documents,
@@ -55,7 +56,6 @@ MODULES = (
     page,
     session,
     tus,
-    search,
     operations,
     webhooks,
     ticks,

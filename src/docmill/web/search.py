@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 from docmill.embed import Embedder
 from docmill.search import Query
 from docmill.web.description import refusals, shaped
-from docmill.web.service import TheOwner, TheService
+from docmill.web.service import owner_of, service_of
 from docmill.web.shapes import Hits
 from docmill.web.upload_fields import storable_object
 
@@ -55,11 +55,12 @@ async def vector_of(query: str, embedder: Embedder) -> NDArray[np.float32]:
 
 
 @router.post("/search", responses=shaped(Hits) | refusals("EMBEDDER_UNAVAILABLE"))
-async def find(asked: SearchRequest, service: TheService, owner: TheOwner) -> JSONResponse:
+async def find(asked: SearchRequest, request: Request) -> JSONResponse:
     """Passages of documents that are complete, best first."""
+    service = service_of(request)
     vector = await vector_of(asked.query, service.embedder) if asked.mode != "text" else None
     query = Query(
-        owner=owner,
+        owner=owner_of(request),
         text=asked.query,
         mode=asked.mode,
         limit=asked.limit,
