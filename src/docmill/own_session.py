@@ -19,7 +19,7 @@ KEEP_PLANS = b"""
 select set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)
 """
-# A statement is kept when it is first asked for: kept at the second time, it was planned twice.
+# A statement is kept when it is first asked for; kept the second time, it would be planned twice.
 # So many are kept, and those asked last.
 PREPARE_AFTER = 0
 KEPT = 200

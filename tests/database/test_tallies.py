@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -96,6 +97,20 @@ def test_each_end_of_an_attempt_is_counted_once(
     ended = {key: n for key, n in counted(api).items() if key[0] == "parse"}
     assert ended == {("parse", *counted_as): 1}
     assert units(api, "parse") == (7 if end is succeed else 0)
+
+
+def test_attempts_that_end_together_are_counted_one_by_one_in_few_rows(
+    admin: Sync, worker_connection: Sync, api: Sync
+) -> None:
+    *ended, lost = [claimed(admin, worker_connection) for _ in range(5)]
+    admin.execute("update job_attempts set started_at = now()")  # they take equally long
+    with worker_connection.transaction():
+        taken_over = replace(lost, token=uuid4())
+        job_queue.finish(worker_connection, [(job, 7) for job in [*ended, taken_over]])
+    assert counted(api) == {("parse", "succeeded", ""): len(ended)}
+    assert units(api, "parse") == 7 * len(ended)
+    rows = admin.execute("select count(*)::int as rows from tallies").fetchone()
+    assert rows == {"rows": 1}
 
 
 def test_a_worker_lost_on_the_last_try_is_a_failure(

@@ -118,7 +118,7 @@ def rolled_back(place: Place, statement: str) -> Iterator[tuple[Sync, dict[str, 
     try:
         connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
         if cost.behind:
-            connection.execute(cost.behind)
+            connection.execute(cost.behind, prepare=False)  # may be several
         yield connection, {**ALWAYS, **subject, **cost.told}
     finally:
         connection.pgconn.exec_(b"rollback")

@@ -3,7 +3,16 @@
 --
 -- As in 0012, an attempt that failed is told from one that is tried again by the job's row, which is changed before.
 -- The row is looked for by its key, however many attempts a planner takes the statement to be about.
-create function tally_attempts() returns trigger
+reset role;
+do $$
+begin
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('grant docmill_worker to %I', current_user);
+  end if;
+end $$;
+grant create on schema docmill to docmill_worker;
+set local role docmill_worker;
+create or replace function docmill.tally_attempt() returns trigger
 language plpgsql security definer set search_path = docmill, pg_temp as $$
 begin
   insert into tallies (subject, outcome, reason, bucket, n, micros, units)
@@ -23,22 +32,17 @@ begin
   group by 1, 2, 3, 4;
   return null;
 end $$;
+grant execute on function docmill.tally_attempt() to docmill_owner;  -- to make the trigger
+reset role;
+revoke create on schema docmill from docmill_worker;
+set local role docmill_owner;
 
 drop trigger ended_is_counted on job_attempts;
 create trigger ended_is_counted after update on job_attempts
-  referencing new table as updated for each statement execute function tally_attempts();
+  referencing new table as updated for each statement execute function tally_attempt();
 
--- The function runs as the role that sees all rows, as in 0010.
 reset role;
-do $$
-begin
-  if not (select rolsuper from pg_roles where rolname = current_user) then
-    execute format('grant docmill_worker to %I', current_user);
-  end if;
-end $$;
-grant create on schema docmill to docmill_worker;
-alter function docmill.tally_attempts() owner to docmill_worker;
-revoke execute on function docmill.tally_attempts() from public;
-drop function docmill.tally_attempt();
-revoke create on schema docmill from docmill_worker;
+set local role docmill_worker;
+revoke execute on function docmill.tally_attempt() from docmill_owner;
+reset role;
 set local role docmill_owner;
