@@ -142,7 +142,7 @@ def test_ticks_alone_finish_a_document_that_is_longer_than_their_budget(
     document_id = api.upload("a.pdf", long_pdf(1200))
     ticks = 0
     while not api.status(document_id)["done"]:
-        tick = start_worker("--once", "--max-seconds", "0.5")
+        tick = start_worker("--once", "--max-seconds", "0.2")
         assert tick.wait() == 0, tick.said
         report = json.loads(tick.said[-1])
         assert set(report) == {"claimed", "finished", "released", "reaped", "remaining"}
