@@ -158,7 +158,9 @@ class Worker:
         claimed = self._away_is_no_end(self._claim) or 0
         if claimed == 0 and not self._draining.is_set():
             self._away_is_no_end(self._say_idle)
-            self._wakeup.wait(self._pause())
+            # Not slept through, however seldom it looks for work: nobody tells of a lease that ends.
+            until_reaping = self._next_reaping - time.monotonic()
+            self._wakeup.wait(max(0.0, min(self._pause(), until_reaping)))
 
     def run_what_is_due(self, seconds: float) -> Tally:
         """Work until nothing is due or the time is up; one cron tick.
