@@ -158,7 +158,7 @@ class Worker:
         claimed = self._away_is_no_end(self._claim) or 0
         if claimed == 0 and not self._draining.is_set():
             self._away_is_no_end(self._say_idle)
-            # Not slept through, however seldom it looks for work: nobody tells of a lease that ends.
+            # Not slept through, however seldom it looks for work: nobody tells of leases that end.
             until_reaping = self._next_reaping - time.monotonic()
             self._wakeup.wait(max(0.0, min(self._pause(), until_reaping)))
 
