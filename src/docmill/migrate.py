@@ -35,6 +35,8 @@ SAME_ROLES_ELSEWHERE = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.InternalError_,  # "tuple concurrently updated"
 )
+# A migration and those who work meanwhile may each wait for a table that the other has.
+DEADLOCK_TRIES = 10
 FILE_NAME = re.compile(r"^(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql$")
 # In a migration that takes away what older code uses: `-- oldest code: 7` lets a docmill whose
 # newest migration is 0007 go on, and stops those before it.
@@ -137,9 +139,7 @@ def _migrate(connection: Sync, admin: str, model: EmbeddingModel) -> list[str]:
         raise Unavailable(too_old(connection.info.server_version))
     _set_up_roles(connection, admin)
     _check_vector(connection)
-    applied = [
-        migration.name for migration in migrations() if _apply_unless_done(connection, migration)
-    ]
+    applied = [migration.name for migration in migrations() if _apply(connection, migration)]
     with _locked(connection, "make_room_for_model"):
         _make_room_for(connection, model)
     with _locked(connection, "drop_old_indexes"):
@@ -220,6 +220,14 @@ def _set_password(connection: Sync, role: str, password: str) -> None:
     connection.execute(
         sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier))
     )
+
+
+def _apply(connection: Sync, migration: Migration) -> bool:
+    """Apply a migration, unless that is done; again, where it was given up for others' work."""
+    for _ in range(DEADLOCK_TRIES - 1):
+        with suppress(psycopg.errors.DeadlockDetected):
+            return _apply_unless_done(connection, migration)
+    return _apply_unless_done(connection, migration)
 
 
 def _apply_unless_done(connection: Sync, migration: Migration) -> bool:

@@ -14,7 +14,7 @@ import made_rows
 from databases import fresh_database
 from docmill import database, migrate
 from docmill.database import Addresses, Sync
-from running import Started
+from running import Started, until
 
 MODEL = migrate.EmbeddingModel("wordllama-l2-256", 256)
 ANOTHER = UUID("00000000-0000-4000-8000-0000000000ff")
@@ -86,6 +86,33 @@ def test_databases_of_one_server_are_migrated_at_the_same_moment(admin_url: str)
             assert all(pool.map(lambda url: migrate.migrate(url, MODEL), urls))
         for name in names:
             connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_a_migration_that_waits_for_work_that_waits_for_it_is_tried_again(
+    fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0019 locks many tables, and nobody locks them all in the order in which it does."""
+    known = migrate.migrations()
+    with monkeypatch.context() as before:
+        before.setattr(migrate, "migrations", lambda: known[:18])
+        migrate.migrate(fresh, MODEL)
+    with (
+        database.connect(fresh) as work,
+        database.connect(fresh, autocommit=True) as admin,
+        ThreadPoolExecutor() as pool,
+    ):
+        work.execute("lock table docmill.webhook_attempts in row exclusive mode")
+        migrated = pool.submit(migrate.migrate, fresh, MODEL)
+        until(lambda: _waiting_for(admin, "docmill.webhook_attempts"), "the migration waits")
+        # Before PostgreSQL looks why it waits so long: so it is the migration that is given up.
+        work.execute("lock table docmill.pages in row exclusive mode")
+        work.commit()
+        assert migrated.result() == [migration.name for migration in known[18:]]
+
+
+def _waiting_for(admin: Sync, table: str) -> bool:
+    asked = "select from pg_locks where relation = %s::regclass and not granted"
+    return admin.execute(asked, [table]).rowcount > 0
 
 
 def test_a_second_migration_changes_nothing(fresh: str) -> None:
