@@ -32,14 +32,14 @@ def test_ticks_alone_finish_what_is_longer_than_their_budget(admin: Sync, api: D
     assert tick(api, 5000) == {
         "claimed": 0, "finished": 0, "released": 0, "reaped": 0, "remaining": 0, "busy": False,
     }  # fmt: skip
-    document_id = api.upload("a.pdf", long_pdf(1200))
+    document_id = api.upload("a.pdf", long_pdf(4000))
     ticks = 0
     while not api.status(document_id)["done"]:
         assert due(admin)
         tick(api, 500)
         ticks += 1
     assert ticks > 1
-    assert api.completed(document_id)["progress"]["parse"]["done"] == 1200
+    assert api.completed(document_id)["progress"]["parse"]["done"] == 4000
     assert not due(admin)
 
 

@@ -139,16 +139,16 @@ def test_worker_told_to_stop_finishes_what_is_nearly_done(
 def test_ticks_alone_finish_a_document_that_is_longer_than_their_budget(
     admin: Sync, api: Docmill, start_worker: Workers
 ) -> None:
-    document_id = api.upload("a.pdf", long_pdf(1200))
+    document_id = api.upload("a.pdf", long_pdf(4000))
     ticks = 0
     while not api.status(document_id)["done"]:
-        tick = start_worker("--once", "--max-seconds", "0.2")
+        tick = start_worker("--once", "--max-seconds", "0.5")
         assert tick.wait() == 0, tick.said
         report = json.loads(tick.said[-1])
         assert set(report) == {"claimed", "finished", "released", "reaped", "remaining"}
         ticks += 1
     assert ticks > 1
-    assert api.completed(document_id)["progress"]["parse"]["done"] == 1200
+    assert api.completed(document_id)["progress"]["parse"]["done"] == 4000
     assert "failed" not in outcomes(admin, "parse")
 
 
