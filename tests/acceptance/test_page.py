@@ -55,9 +55,10 @@ def test_processing_goes_on_offline_and_the_page_catches_up_without_a_reload(
 ) -> None:
     path = seeing.file(tmp_path, book(900, 40), ".pdf")
     document_id = seeing.accepted_id(opened, path)
-    expect(row(opened, path.name)).to_be_visible()
-    context.set_offline(offline=True)
-    expect(opened.locator("#banner")).to_contain_text("Service unreachable", timeout=PATIENT)
+    with docmill.frozen_workers():
+        expect(row(opened, path.name)).to_be_visible()
+        context.set_offline(offline=True)
+        expect(opened.locator("#banner")).to_contain_text("Service unreachable", timeout=PATIENT)
     docmill.completed(document_id)
     expect(row(opened, path.name)).not_to_have_attribute("data-status", "completed")
     elsewhere = docmill.upload(f"{uuid4().hex}.txt", b"sent by another program meanwhile")
@@ -235,11 +236,13 @@ def test_failed_document_says_why_and_can_be_retried_and_deleted(
     expect(failed).to_have_count(0)
 
 
-def test_running_document_is_cancelled(opened: Page, tmp_path: Path) -> None:
+def test_running_document_is_cancelled(docmill: Docmill, opened: Page, tmp_path: Path) -> None:
     path = seeing.file(tmp_path, book(1800, 60), ".pdf")
-    choose(opened, path)
-    opened.get_by_role("button", name=re.compile(f"^Cancel {path.name}")).click(timeout=PATIENT)
-    is_in_state(row(opened, path.name), "cancelled")
+    docmill.begun(seeing.accepted_id(opened, path))
+    cancel = opened.get_by_role("button", name=re.compile(f"^Cancel {path.name}"))
+    with docmill.frozen_workers():
+        cancel.click(timeout=PATIENT)
+        is_in_state(row(opened, path.name), "cancelled")
 
 
 @pytest.mark.parametrize("name", ['<img src=x onerror="alert(1)">.txt', "名前 👩‍🚀.txt"])

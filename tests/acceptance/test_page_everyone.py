@@ -87,11 +87,14 @@ def finds_nothing(page: Page, where: str) -> None:
 def test_progress_has_a_text_and_what_happens_is_said_once_politely(
     docmill: Docmill, opened: Page, tmp_path: Path
 ) -> None:
-    path = seeing.file(tmp_path, book(300, 30), ".pdf")
-    seeing.choose(opened, path)
+    path = seeing.file(tmp_path, book(900, 40), ".pdf")
+    document_id = seeing.accepted_id(opened, path)
+    docmill.begun(document_id)
     bar = row(opened, path.name).get_by_role("progressbar")
-    expect(bar).to_have_attribute("aria-valuetext", re.compile(r"^[\d.]+%, .+"), timeout=PATIENT)
-    expect(bar).to_have_attribute("aria-label", f"Progress of {path.name}")
+    percent = re.compile(r"^[\d.]+%, .+")
+    with docmill.frozen_workers():
+        expect(bar).to_have_attribute("aria-valuetext", percent, timeout=PATIENT)
+        expect(bar).to_have_attribute("aria-label", f"Progress of {path.name}")
     said = opened.locator("#announcements")
     expect(said).to_have_role("status")
     expect(said).to_contain_text(f"{path.name}: Searchable", timeout=PATIENT)
@@ -223,13 +226,15 @@ def test_nothing_moves_for_who_wants_it_still(
 ) -> None:
     opened.emulate_media(reduced_motion="reduce")
     path = seeing.file(tmp_path, book(900, 40), ".pdf")
-    seeing.choose(opened, path)
-    expect(row(opened, path.name).locator(".state")).to_have_text("In work", timeout=PATIENT)
+    document_id = seeing.accepted_id(opened, path)
     moving = """() => document.getAnimations()
       .filter((one) => one.playState === "running" && !one.effect.target.matches(".toast"))
       .filter((one) => one.effect.getTiming().duration > 1).length"""
-    assert opened.evaluate(moving) == 0
-    assert docmill.http.get("/healthz").status_code == 200
+    docmill.begun(document_id)
+    with docmill.frozen_workers():
+        expect(row(opened, path.name).locator(".state")).to_have_text("In work", timeout=PATIENT)
+        assert opened.evaluate(moving) == 0
+    docmill.completed(document_id)
 
 
 def test_bars_and_marks_are_seen_in_forced_colours(
