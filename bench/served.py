@@ -19,6 +19,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import psutil
+from load import LENGTH, STATUS
 
 from docmill import database, zygote
 from docmill.config import Settings
@@ -35,8 +36,6 @@ ENDED = b"""select count(*) as ended from docmill.documents
 PATIENCE_SECONDS = 600.0
 KEPT_SECONDS = 2.0  # uvicorn closes a connection that was idle for five
 READ_BYTES = 1 << 16
-STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
-LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 BARE = frozenset({b"204", b"304"})  # answers without a body, whatever their head says
 MIB = 1 << 20
 BOUNDARY = "docmill-bench"

@@ -200,14 +200,9 @@ class Docmill:
         shape: dict[str, Any] = answer.json()
         return shape
 
-    def begun(self, document_id: str) -> dict[str, Any]:
-        """The document's status, as soon as somebody works on it."""
-
-        def look() -> dict[str, Any] | None:
-            status = self.status(document_id)
-            return status if status["status"] != "queued" else None
-
-        return until(look, f"{document_id} is begun")
+    def begun(self, document_id: str) -> None:
+        """Wait until somebody works on the document."""
+        until(lambda: self.status(document_id)["status"] == "processing", f"{document_id} is begun")
 
     def ended(self, document_id: str) -> dict[str, Any]:
         """The document's status, as soon as it has ended."""

@@ -78,7 +78,7 @@ def test_long_document_is_shared_by_workers(place: Place) -> None:
 
 def test_cancelled_document_stops_and_what_comes_after_it_does_not_wait(place: Place) -> None:
     document_id = place.docmill.upload("much.pdf", long_pdf(4001))
-    until(lambda: place.docmill.status(document_id)["stage"], "it is begun")
+    place.docmill.begun(document_id)
     assert place.docmill.http.post(f"/documents/{document_id}/cancel").status_code == 202
     place.docmill.completed(place.docmill.upload("next.txt", b"there is room again"))
     assert place.docmill.status(document_id)["status"] == "cancelled"
@@ -107,7 +107,7 @@ def test_upload_in_slices_arrives_whole(place: Place) -> None:
 
 def test_document_of_a_killed_worker_ends(place: Place) -> None:
     document_id = place.docmill.upload("rescued.pdf", long_pdf(900))
-    until(lambda: place.docmill.status(document_id)["stage"], "it is begun")
+    place.docmill.begun(document_id)
     for process in psutil.Process(place.docmill.started.process.pid).children():
         if "worker" in process.cmdline():
             process.kill()

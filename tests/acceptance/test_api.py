@@ -354,7 +354,7 @@ def test_many_documents_are_polled_at_once(docmill: Docmill) -> None:
 
 def test_cancelled_document_stops_and_a_retry_completes_it(docmill: Docmill) -> None:
     document_id = docmill.upload("long.pdf", pdf(*(f"page {n} " * 50 for n in range(1500))))
-    until(lambda: docmill.status(document_id)["status"] == "processing", "it is being processed")
+    docmill.begun(document_id)
     answer = docmill.http.post(f"/documents/{document_id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
     stopped = docmill.status(document_id)
@@ -401,7 +401,7 @@ def test_deleted_document_is_gone_everywhere(docmill: Docmill) -> None:
 
 def test_document_is_deleted_while_it_is_processed(docmill: Docmill) -> None:
     document_id = docmill.upload("long.pdf", pdf(*(f"page {n} " * 50 for n in range(1000))))
-    until(lambda: docmill.status(document_id)["status"] == "processing", "it is being processed")
+    docmill.begun(document_id)
     assert docmill.http.delete(f"/documents/{document_id}").status_code == 204
     assert docmill.http.get(f"/documents/{document_id}/status").status_code == 404
 

@@ -94,7 +94,7 @@ def test_previous_version_and_this_one_share_the_work_of_one_database(
 def ends_what_the_other_began(one: Docmill, other: Docmill) -> None:
     """What one version began is cancelled, tried again and deleted by the other."""
     document_id = one.upload("much.pdf", long_pdf(4000), external_id=one.url)
-    until(lambda: other.status(document_id)["stage"], "it is begun")
+    other.begun(document_id)
     assert other.http.post(f"/documents/{document_id}/cancel").status_code == 202
     assert one.status(document_id)["status"] == "cancelled"
     assert other.http.post(f"/documents/{document_id}/retry").status_code == 202
