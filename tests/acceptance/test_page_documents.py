@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 import seeing
 from docmill import database, embedded_postgres
@@ -135,8 +135,32 @@ def test_what_others_add_and_delete_appears_and_goes_without_a_reload(
     document_id = docmill.upload(name, name.encode())
     until(lambda: again(opened) and row(opened, name).count() == 1, "it appears")
     is_in_state(row(opened, name), "completed")
-    docmill.http.delete(f"/documents/{document_id}")
+    assert docmill.http.delete(f"/documents/{document_id}").status_code == 204
     until(lambda: again(opened) and row(opened, name).count() == 0, "it goes")
+
+
+def test_what_goes_is_noticed_also_where_the_counts_are_those_of_an_earlier_answer(
+    docmill: Docmill, page: Page
+) -> None:
+    name = f"{uuid4().hex}.txt"
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/documents\?.*page_size="), hold)
+    page.goto(docmill.url)
+    expect(
+        page.get_by_role("button", name=re.compile(r"All \d"))
+    ).to_be_visible()  # the poll's answer
+    document_id = docmill.upload(name, name.encode())
+    docmill.completed(document_id)
+    for route in held:
+        route.continue_()
+    page.unroute_all()
+    expect(row(page, name)).to_be_visible()
+    assert docmill.http.delete(f"/documents/{document_id}").status_code == 204
+    until(lambda: again(page) and row(page, name).count() == 0, "it goes")
 
 
 def again(page: Page) -> bool:

@@ -119,41 +119,40 @@ function query(values) {
 
 // what is asked again and again -----------------------------------------------------------
 
-/** @typedef {{body: any, retryAfter: number | null}} Polled `body` is null if nothing has changed */
+/** @typedef {{body: any, isNew: boolean, retryAfter: number | null}} Polled */
 
-/** The tags of the last answers, by address; few, because a poll asks for one or two. */
-const tags = new Map();
-const MOST_TAGS = 8;
+/** The last answers with their tags, by address; few, because a poll asks for one or two.
+ * @type {Map<string, {tag: string, body: any}>} */
+const answers = new Map();
+const MOST_ANSWERS = 8;
 
 /**
- * Ask for something once more; an answer that we have already is not sent again.
+ * Ask for something once more. An answer that we have already is not sent again, and is given again:
+ * what is shown may have come from elsewhere since.
  *
  * @param {string} path @param {AbortSignal} [signal]
  * @returns {Promise<Polled>}
  */
 export async function poll(path, signal) {
-  const tag = tags.get(path);
+  const known = answers.get(path);
   const answer = await send(path, {
-    headers: tag ? { "If-None-Match": tag } : {},
+    headers: known ? { "If-None-Match": known.tag } : {},
     cache: "no-store",
     ...(signal ? { signal } : {}),
   });
   const retryAfter = answer.headers.has("Retry-After") ? Number(answer.headers.get("Retry-After")) : null;
-  if (answer.status === 304) return { body: null, retryAfter };
+  if (known && answer.status === 304) return { body: known.body, isNew: false, retryAfter };
   const body = await answer.json();
-  remember(path, answer.headers.get("ETag"));
-  return { body, retryAfter };
+  remember(path, answer.headers.get("ETag"), body);
+  return { body, isNew: true, retryAfter };
 }
 
-/** @param {string} path @param {string | null} tag */
-function remember(path, tag) {
-  tags.delete(path);
-  if (tag) tags.set(path, tag);
-  for (const oldest of [...tags.keys()].slice(0, -MOST_TAGS)) tags.delete(oldest);
+/** @param {string} path @param {string | null} tag @param {any} body */
+function remember(path, tag, body) {
+  answers.delete(path);
+  if (tag) answers.set(path, { tag, body });
+  for (const oldest of [...answers.keys()].slice(0, -MOST_ANSWERS)) answers.delete(oldest);
 }
-
-/** The next answers are wanted whole: what is shown was thrown away. */
-export const forgetTags = () => tags.clear();
 
 /**
  * The address that answers how some documents stand, and with `filter` how their list does.

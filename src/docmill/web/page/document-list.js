@@ -79,10 +79,10 @@ export class DocumentList extends EventTarget {
     const arrived = [...this.#arrivals].slice(0, MOST_IDS);
     const ids = [...arrived, ...visible.filter(isUnfinished).map(({ document_id }) => document_id)].slice(0, MOST_IDS);
     const isSummaryDue = ids.length === 0 || performance.now() - this.#summaryAt > SUMMARY_MILLISECONDS;
-    const { body, retryAfter } = await api.poll(api.statuses(ids, isSummaryDue ? this.filter : null), signal);
+    const { body, isNew, retryAfter } = await api.poll(api.statuses(ids, isSummaryDue ? this.filter : null), signal);
     if (isSummaryDue) this.#summaryAt = performance.now();
-    if (body) this.#answered(body, ids, arrived);
-    return { changed: body !== null && ids.length > 0, retryAfter: retryAfter ?? this.#whileOthersWork() };
+    this.#answered(body, ids, arrived);
+    return { changed: isNew && ids.length > 0, retryAfter: retryAfter ?? this.#whileOthersWork() };
   }
 
   /** Documents that are not visible are on their way: the counts will change. */

@@ -105,10 +105,10 @@ export class DocumentView extends HTMLElement {
 
   /** @param {AbortSignal} signal */
   async #ask(signal) {
-    const { body, retryAfter } = await api.poll(api.statuses([this.documentId], null), signal);
-    if (body && body.documents.length === 0) this.#missing(new api.Refused("NOT_FOUND", ""));
-    else if (body) this.#show(body.documents[0]);
-    return { changed: body !== null, retryAfter: this.#status?.done ? null : retryAfter };
+    const { body, isNew, retryAfter } = await api.poll(api.statuses([this.documentId], null), signal);
+    if (body.documents.length === 0) this.#missing(new api.Refused("NOT_FOUND", ""));
+    else if (isNew) this.#show(body.documents[0]);
+    return { changed: isNew, retryAfter: this.#status?.done ? null : retryAfter };
   }
 
   /** @param {Status} status */

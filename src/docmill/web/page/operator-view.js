@@ -59,7 +59,6 @@ export class OperatorView extends HTMLElement {
   }
 
   #watch() {
-    api.forgetTags();
     poll.watch(this.#isLive ? (signal) => this.#ask(signal) : null);
   }
 
@@ -67,7 +66,7 @@ export class OperatorView extends HTMLElement {
   async #ask(signal) {
     try {
       const { body, retryAfter } = await api.poll(`/operator/overview?minutes=${this.#minutes}`, signal);
-      if (body) this.#seen = body;
+      this.#seen = body;
       this.#draw();
       return { changed: false, retryAfter };
     } catch (error) {

@@ -105,7 +105,7 @@ class Shell {
    * @param {AbortSignal} signal @returns {Promise<import("./poll.js").Answered>} */
   async ask(signal) {
     const { body, retryAfter } = await api.poll(api.statuses([], NO_FILTER), signal);
-    if (body?.summary) this.tell(body.summary);
+    this.tell(body.summary);
     return { changed: false, retryAfter };
   }
 
