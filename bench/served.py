@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psutil
 from load import LENGTH, STATUS
 
-from docmill import database, zygote
+from docmill import database, parse_process
 from docmill.config import Settings
 
 SERVES = re.compile(r"docmill serves (http://\S+)\s")
@@ -272,7 +272,7 @@ def _warm_parsers(root: int) -> int:
     warm = 0
     for process in psutil.Process(root).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, OSError):
-            if zygote.PROGRAM in process.cmdline():
+            if parse_process.ZYGOTE in process.cmdline():
                 warm += CONFINED in Path(f"/proc/{process.pid}/status").read_text("utf-8")
     return warm
 

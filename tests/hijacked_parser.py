@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import docmill.parse
-from docmill import zygote_child
+from docmill import parse_zygote
 from docmill.model import Opened, Page
 
 
@@ -20,4 +20,4 @@ def hijacked(file: BinaryIO, filename: str, _: int, __: int | None) -> Iterator[
 
 
 docmill.parse.parse = hijacked  # type: ignore[assignment]
-zygote_child.main()
+parse_zygote.main()

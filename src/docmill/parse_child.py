@@ -1,6 +1,6 @@
 """The parser's own process: reads requests, answers with pages, holds nothing worth stealing.
 
-Forked by `zygote_child`. Its stdin is a socket: a request is a line of JSON, and with it comes the
+Forked by `parse_zygote`. Its stdin is a socket: a request is a line of JSON, and with it comes the
 file, open. An answer is frames on a private copy of stdout: kind, page number and length of the
 body, then the body.
 

@@ -14,18 +14,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 import psutil
 
+import docmill
 from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
 from docmill.parse_child import DONE, FRAME, LONGEST_BODY, Request, unframe
-from docmill.zygote import EXIT_SECONDS, Forked, Forks, child_environment
+from docmill.zygote import EXIT_SECONDS, Forked, Forks, Program, Zygote
 
+PYTHON = (sys.executable, "-P", "-m")
+ZYGOTE = "docmill.parse_zygote"
+# kreuzberg unpacks a library below the folder for temporary files and loads it from there, or what
+# somebody else has put there. docmill reads PDF by a library of its own.
+NO_FOLDER = "/dev/null"
+KEPT_ENVIRONMENT = {"LD_LIBRARY_PATH", "TZ"}
 TICK_SECONDS = 0.1  # how soon a stop is heard, and how often memory is looked at
 READ_BYTES = 1 << 16  # a pipe holds as much; for more, room would be made and given back each time
 START_SECONDS = 60.0  # takes half a second of CPU, which a busy machine may not have at once
@@ -58,6 +66,30 @@ class ParseLimits:
     cpu_seconds_per_page: float = 0.5
     output_bytes: int = 256 << 20
     requests_per_child: int = 200
+
+
+def parser_zygote(*, nicer: int = 0) -> Zygote:
+    """Where parsers come from. A server has one for all of its workers, else a worker has its own.
+
+    `nicer`: by how much its niceness, and that of its parsers, is above ours.
+    """
+    program = Program("parsers", (*PYTHON, ZYGOTE), child_environment(), folder="/")
+    return Zygote(program, nicer=nicer)
+
+
+def child_environment() -> Mapping[str, str]:
+    """No settings, no secrets, one thread per library."""
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT & os.environ.keys()}
+    return kept | {
+        "PYTHONPATH": str(Path(docmill.__file__).parents[1]),
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": NO_FOLDER,
+        "MALLOC_ARENA_MAX": "2",
+        "OMP_NUM_THREADS": "1",
+        "RAYON_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TOKIO_WORKER_THREADS": "1",
+    }
 
 
 class ParseProcess:
@@ -333,7 +365,7 @@ class Watch:
 
 def confinement() -> dict[str, str]:
     """What a child gives up before it reads a file: what by which means, empty where by none."""
-    command = [sys.executable, "-P", "-m", "docmill.confinement"]
+    command = (*PYTHON, "docmill.confinement")
     said = subprocess.check_output(command, env=child_environment(), cwd="/")
     taken: dict[str, str] = json.loads(said)
     return taken

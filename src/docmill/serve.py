@@ -24,10 +24,10 @@ from docmill import embed, worker_process
 from docmill.config import Settings
 from docmill.database import Addresses, ApiDatabase
 from docmill.errors import Unavailable
+from docmill.parse_process import parser_zygote
 from docmill.tick import Tick
 from docmill.web.app import create_app
 from docmill.web.wire import ACCEPTED_AT_ONCE, HEAD_BYTES, wire
-from docmill.zygote import Zygote
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -140,7 +140,7 @@ def _signals_end(server: uvicorn.Server) -> Iterator[None]:
 @contextmanager
 def _workers(settings: Settings, addresses: Addresses, table: int | None) -> Iterator[None]:
     """Keep the worker processes running for the length of a block, then drain them."""
-    zygote = Zygote(nicer=BEHIND_REQUESTS)
+    zygote = parser_zygote(nicer=BEHIND_REQUESTS)
     if settings.workers:
         zygote.start()
     shared = {"--zygote": zygote.wishes.fileno()}

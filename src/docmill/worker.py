@@ -42,13 +42,13 @@ from docmill.job_queue import WEIGHED_BYTES, WEIGHED_BYTES_IN_CALLS, Claimant
 from docmill.measures import Samples, family, of_process
 from docmill.model import Job
 from docmill.outgoing import Reach
-from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 from docmill.retention import Keep
 from docmill.retry import RetryPolicy
 from docmill.spool import Spool
 from docmill.wakeup import WakeUp
 from docmill.workplace import Workplace
-from docmill.zygote import Forks, Zygote
+from docmill.zygote import Forks
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Worker:
         self.id = new_worker_id()
         self._settings = settings
         self._embedder = embedder
-        self._zygote = zygote or Zygote()
+        self._zygote = zygote or parser_zygote()
         self._claimant = Claimant(self.id, settings.lease_seconds)
         self._policy = RetryPolicy(
             settings.backoff_seconds,

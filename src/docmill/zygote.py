@@ -1,8 +1,7 @@
-"""Where parsers come from: one warm process, which forks one for each wish.
+"""Where processes of one kind come from: a warm one, the *zygote*, which forks one for each wish.
 
-Started by itself, a parser takes a tenth of a second of processor and shares nothing. Forked, it is
-there at once and shares its libraries. A server has one such process for all of its workers, a
-worker without a server has one of its own.
+Started by itself, a process of Python imports what it needs for a tenth of a second and more, and
+shares nothing. Forked, it is there at once and shares its libraries.
 """
 
 import logging
@@ -11,29 +10,31 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from struct import Struct
 from typing import Protocol
 
-import docmill
-
 log = logging.getLogger(__name__)
 
-PROGRAM = "docmill.zygote_child"
 NUMBER = Struct(">i")
 FILES_OF_A_WISH = 3
 BIRTH_SECONDS = 60.0  # the first waits for the imports, which a busy machine may not do at once
 EXIT_SECONDS = 5.0
 AGAIN_SECONDS = 0.5
-# kreuzberg unpacks a library below the folder for temporary files and loads it from there, or what
-# somebody else has put there. docmill reads PDF by a library of its own.
-NO_FOLDER = "/dev/null"
-KEPT_ENVIRONMENT = {"LD_LIBRARY_PATH", "TZ"}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a zygote runs: see `forking`. `forks` are what it forks, for the log."""
+
+    forks: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
 
 
 class Forked:
@@ -102,10 +103,10 @@ class Forked:
 
 
 class Forks(Protocol):
-    """Whom to ask for a parser."""
+    """Whom to ask for a fork."""
 
     def fork(self, stdin: int, stdout: int) -> Forked:
-        """A parser that has these two descriptors, of which it gets copies."""
+        """A process that has these two descriptors, of which it gets copies."""
 
     def close(self) -> None:
         """Ask for no more."""
@@ -135,7 +136,8 @@ class Zygote:
     not there waits.
     """
 
-    def __init__(self, *, nicer: int = 0) -> None:
+    def __init__(self, program: Program, *, nicer: int = 0) -> None:
+        self._program = program
         self.wishes, self._heard = socket.socketpair()
         self._nicer = nicer
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,14 +175,13 @@ class Zygote:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", PROGRAM],
+            self._program.command,
             stdin=self._heard.fileno(),
             stdout=subprocess.DEVNULL,
-            env=child_environment(),
-            cwd="/",
-            # Ctrl-C is for the worker, which lets the document end. In a session of its own its
-            # niceness would count for nothing: Linux shares processors out between sessions first.
-            process_group=0,
+            env=self._program.environment,
+            cwd=self._program.folder,
+            # In no session of its own, where its niceness would count for nothing: Linux shares
+            # processors out between sessions first.
         )
         if self._nicer:
             niceness = os.getpriority(os.PRIO_PROCESS, 0) + self._nicer
@@ -192,7 +193,11 @@ class Zygote:
             status = self._process.wait()
             if self._closed.wait(AGAIN_SECONDS):
                 return
-            log.error("the process that forks parsers died (status %d) and is replaced", status)
+            log.error(
+                "the process that forks %s died (status %d) and is replaced",
+                self._program.forks,
+                status,
+            )
             with self._changing:
                 if self._closed.is_set():
                     return
@@ -203,23 +208,8 @@ class Zygote:
 
 
 def wish(wishes: socket.socket, stdin: int, stdout: int) -> Forked:
-    """Ask the zygote behind a socket for a parser. One that is gone for good is heard of later."""
+    """Ask the zygote behind a socket for a fork. One that is gone for good is heard of later."""
     ours, tie = socket.socketpair()
     with tie, suppress(BrokenPipeError, ConnectionResetError):
         socket.send_fds(wishes, [b"!"], [stdin, stdout, tie.fileno()])
     return Forked(ours)
-
-
-def child_environment() -> Mapping[str, str]:
-    """No settings, no secrets, one thread per library."""
-    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT & os.environ.keys()}
-    return kept | {
-        "PYTHONPATH": str(Path(docmill.__file__).parents[1]),
-        "LC_ALL": "C.UTF-8",
-        "TMPDIR": NO_FOLDER,
-        "MALLOC_ARENA_MAX": "2",
-        "OMP_NUM_THREADS": "1",
-        "RAYON_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "TOKIO_WORKER_THREADS": "1",
-    }

@@ -59,7 +59,7 @@ def test_workers_and_their_parsers_yield_to_requests(data_dir: Path) -> None:
     behind = [
         process
         for process in serving.children(recursive=True)
-        if "worker" in process.cmdline() or "docmill.zygote_child" in process.cmdline()
+        if "worker" in process.cmdline() or "docmill.parse_zygote" in process.cmdline()
     ]
     assert len(behind) >= 3
     assert {process.nice() for process in behind} == {min(19, serving.nice() + BEHIND_REQUESTS)}
@@ -93,7 +93,7 @@ def zygotes_of(serving: psutil.Process) -> list[psutil.Process]:
     forks = [
         process
         for process in serving.children(recursive=True)
-        if "docmill.zygote_child" in process.cmdline()
+        if "docmill.parse_zygote" in process.cmdline()
     ]
     return [process for process in forks if process.parent() not in forks]
 

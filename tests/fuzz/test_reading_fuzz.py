@@ -14,9 +14,8 @@ from docmill import filetype
 from docmill.archive_check import check_archive
 from docmill.model import Notice, Opened, Page
 from docmill.parse_child import FRAME, frame, unframe
-from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 from docmill.parse_text import PAGE_CHARACTERS, parse_text
-from docmill.zygote import Zygote
 from fuzz.mutations import damaged, refusal
 from hostile.good_files import whole_files
 from made_files import docx, zipped
@@ -94,7 +93,7 @@ def test_answer_of_a_broken_parser_is_seen_for_what_it_is(kind: bytes, body: byt
 
 @pytest.fixture(scope="module")
 def parser() -> Iterator[ParseProcess]:
-    zygote = Zygote()
+    zygote = parser_zygote()
     process = ParseProcess(ParseLimits(memory_bytes=256 << 20, cpu_seconds=5), zygote)
     yield process
     process.close()

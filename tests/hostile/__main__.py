@@ -46,7 +46,7 @@ class Peaks(threading.Thread):
             resident = process.memory_info().rss
         except psutil.Error:  # it ended meanwhile
             return
-        role = "parser" if "docmill.zygote_child" in command else "worker"
+        role = "parser" if "docmill.parse_zygote" in command else "worker"
         if role == "parser" or "worker" in command:
             self._peaks[role] = max(self._peaks[role], resident)
 

@@ -10,9 +10,8 @@ import pytest
 
 from docmill.errors import Failure
 from docmill.model import Notice, Opened, Page
-from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 from docmill.parse_stage import BROKEN_PAGES_PER_ATTEMPT, Event, around_broken_pages
-from docmill.zygote import Zygote
 from made_files import pdf, pdf_with_broken_pages
 
 MIB = 1 << 20
@@ -21,7 +20,7 @@ Read = Callable[[int, int], Iterator[Event]]
 
 @pytest.fixture
 def parser() -> Iterator[ParseProcess]:
-    zygote = Zygote()
+    zygote = parser_zygote()
     process = ParseProcess(ParseLimits(memory_bytes=160 * MIB), zygote)
     yield process
     process.close()

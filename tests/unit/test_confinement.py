@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from docmill import parse_process, zygote
+from docmill import parse_process
 from docmill.doctor import confined
 from docmill.errors import Failure
 from docmill.model import Page
 from docmill.parse_process import ParseLimits, ParseProcess
-from docmill.zygote import Zygote
+from docmill.zygote import Program, Zygote
 
 TAKEN = parse_process.confinement()
 LANDLOCK = int(TAKEN["files"].removeprefix("Landlock ") or 0)
@@ -28,16 +28,14 @@ without_scopes = pytest.mark.skipif(LANDLOCK < 6, reason="this kernel's Landlock
 
 @pytest.fixture(scope="module")
 def hijacked() -> Iterator[ParseProcess]:
-    with pytest.MonkeyPatch.context() as patch:
-        environment = dict(zygote.child_environment())
-        environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).parents[1])
-        patch.setattr(zygote, "PROGRAM", "hijacked_parser")
-        patch.setattr(zygote, "child_environment", lambda: environment)
-        forks = Zygote()
-        process = ParseProcess(ParseLimits(), forks)
-        yield process
-        process.close()
-        forks.close()
+    environment = dict(parse_process.child_environment())
+    environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).parents[1])
+    command = (*parse_process.PYTHON, "hijacked_parser")
+    forks = Zygote(Program("hijacked parsers", command, environment, folder="/"))
+    process = ParseProcess(ParseLimits(), forks)
+    yield process
+    process.close()
+    forks.close()
 
 
 def outcome(hijacked: ParseProcess, code: str) -> str:

@@ -11,8 +11,7 @@ import pytest
 
 from docmill.errors import Failure
 from docmill.model import Page
-from docmill.parse_process import ParseLimits, ParseProcess
-from docmill.zygote import Zygote
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 
 CORPUS = Path(os.environ.get("DOCMILL_CORPUS", Path(__file__).parents[3] / "shared/corpus"))
 NOT_DOCUMENTS = {"expected", "licences", "README.md"}
@@ -72,7 +71,7 @@ def expected_failure(path: Path) -> str | None:
 
 @pytest.fixture(scope="module")
 def parser() -> Iterator[ParseProcess]:
-    zygote = Zygote()
+    zygote = parser_zygote()
     process = ParseProcess(ParseLimits(), zygote)
     yield process
     process.close()

@@ -13,8 +13,7 @@ from docmill import filetype
 from docmill.errors import Failure
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
-from docmill.parse_process import ParseLimits, ParseProcess
-from docmill.zygote import Zygote
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 from hostile import CASES, outside
 from hostile.cases import Case, ending
 from hostile.good_files import cut_off, whole_files
@@ -30,7 +29,7 @@ AWKWARD = [
 
 @pytest.fixture(scope="module")
 def parser() -> Iterator[ParseProcess]:
-    zygote = Zygote()
+    zygote = parser_zygote()
     process = ParseProcess(ParseLimits(), zygote)
     yield process
     process.close()

@@ -18,9 +18,8 @@ from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
 from docmill.parse_office import without_head, without_shapes
 from docmill.parse_pdf import MAX_PAGE_CHARACTERS
-from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 from docmill.parse_text import PAGE_CHARACTERS
-from docmill.zygote import Zygote
 from made_files import docx, one_page, open_document, pdf, pdf_of, pdf_stream, zip_of, zipped
 from made_office import pptx, shape
 
@@ -297,7 +296,7 @@ def mail_with_attachments() -> bytes:
 
 def test_mail_carries_the_text_of_its_attachments() -> None:
     """In the child: it has no folder for a library that kreuzberg would read PDFs with."""
-    zygote = Zygote()
+    zygote = parser_zygote()
     parser = ParseProcess(ParseLimits(), zygote)
     with tempfile.TemporaryFile() as file:
         file.write(mail_with_attachments())

@@ -16,7 +16,7 @@ from docmill.errors import Failure, Stopped
 from docmill.model import Notice, Opened, Page
 from docmill.parse import parse
 from docmill.parse_child import DONE, FRAME, IN_MEMORY_BYTES, TOGETHER_BYTES, Answer, Request
-from docmill.parse_process import ParseLimits, ParseProcess
+from docmill.parse_process import ParseLimits, ParseProcess, parser_zygote
 from docmill.zygote import Zygote
 from made_files import docx, pdf, pdf_of_many_strokes, pdf_that_calls_itself
 from running import until
@@ -33,7 +33,7 @@ Make = Callable[[ParseLimits], ParseProcess]
 
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
-    zygote = Zygote()
+    zygote = parser_zygote()
     yield zygote
     zygote.close()
 
@@ -430,8 +430,8 @@ def test_grown_child_makes_way(make: Make, short: Path) -> None:
 
 def test_child_and_zygote_end_with_their_user(tmp_path: Path) -> None:
     script = (
-        "import sys; from docmill.parse_process import *; from docmill.zygote import Zygote\n"
-        "zygote = Zygote(); parser = ParseProcess(ParseLimits(), zygote); parser.start()\n"
+        "import sys; from docmill.parse_process import *\n"
+        "zygote = parser_zygote(); parser = ParseProcess(ParseLimits(), zygote); parser.start()\n"
         "print(parser.pid, zygote.pid, flush=True)\n"
         "sys.stdin.read()"
     )
@@ -460,7 +460,7 @@ def test_child_and_zygote_know_no_settings_and_no_secrets(
 ) -> None:
     monkeypatch.setenv("DOCMILL_DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    zygote = Zygote()
+    zygote = parser_zygote()
     parser = ParseProcess(ParseLimits(), zygote)
     list(run(parser, short))
 
@@ -483,7 +483,7 @@ def opened_by(pid: int | None) -> list[str]:
 def test_child_and_zygote_have_nothing_open_but_their_pipes(short: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)), short.open() as file:
         os.set_inheritable(file.fileno(), True)  # noqa: FBT003 - takes it by position only
-        zygote = Zygote()
+        zygote = parser_zygote()
         parsers = [ParseProcess(ParseLimits(), zygote) for _ in range(3)]
         for parser in parsers:
             list(run(parser, short))
@@ -561,13 +561,18 @@ def test_parsers_share_what_their_zygote_has_imported(
     assert child.memory_full_info().uss < 12 * MIB  # started by itself, it has more than 20
 
 
-def test_ctrl_c_is_for_neither_zygote_nor_parser(zygote: Zygote, make: Make, short: Path) -> None:
+def test_signals_to_all_end_neither_zygote_nor_parser(
+    zygote: Zygote, make: Make, short: Path
+) -> None:
     parser = make(ParseLimits())
     list(run(parser, short))
 
-    for pid in (zygote.pid, parser.pid):
-        assert pid
-        assert os.getpgid(pid) == pid
+    assert zygote.pid is not None
+    assert parser.pid is not None
+    for sent in (signal.SIGINT, signal.SIGTERM):  # as a terminal and a service manager send them
+        os.kill(zygote.pid, sent)
+    assert os.getpgid(parser.pid) == parser.pid
+    assert_usable(parser, short)
 
 
 def test_zygote_has_one_thread_and_no_parser_that_is_gone(
@@ -584,7 +589,7 @@ def test_zygote_has_one_thread_and_no_parser_that_is_gone(
 
 
 def test_killed_zygote_takes_its_parsers_with_it_and_is_replaced(short: Path, long: Path) -> None:
-    zygote = Zygote()
+    zygote = parser_zygote()
     parser = ParseProcess(ParseLimits(), zygote)
     parts = run(parser, long)
     first_page(parts)
@@ -622,7 +627,7 @@ def test_parser_is_ended_also_while_its_zygote_stands_still(
     monkeypatch: pytest.MonkeyPatch, long: Path
 ) -> None:
     monkeypatch.setattr("docmill.zygote.EXIT_SECONDS", 0.1)
-    zygote = Zygote()
+    zygote = parser_zygote()
     parser = ParseProcess(ParseLimits(), zygote)
     parts = run(parser, long)
     first_page(parts)
@@ -637,7 +642,7 @@ def test_parser_is_ended_also_while_its_zygote_stands_still(
 
 
 def test_processes_that_inherit_its_socket_share_a_zygote(short: Path) -> None:
-    zygote = Zygote()
+    zygote = parser_zygote()
     zygote.start()
     script = (
         "import sys, threading; from docmill.parse_process import *\n"
