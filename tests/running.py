@@ -159,6 +159,14 @@ def _typed(
     )
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Its command line; nothing where it has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 class Docmill:
     """A served docmill, and the few calls that most tests make."""
 
@@ -229,18 +237,25 @@ class Docmill:
     @contextlib.contextmanager
     def frozen_workers(self) -> Iterator[None]:
         """Its worker processes stand still for the length of a block, shorter than their leases."""
-        workers = [
-            process
-            for process in psutil.Process(self.started.process.pid).children()
-            if "worker" in process.cmdline()
-        ]
-        for process in workers:
-            process.suspend()
-        try:
+        with contextlib.ExitStack() as frozen:
+            while still := [process for process in self._work() if process.status() != "stopped"]:
+                for process in still:  # what forks comes first, so that no more come behind
+                    process.suspend()
+                    frozen.callback(process.resume)
             yield
-        finally:
-            for process in workers:
-                process.resume()
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes. They have the command line of the one that they are forked from."""
+        work = self._work()
+        return [
+            process
+            for process in work
+            if "--forked" not in command_of(process) or process.parent() in work
+        ]
+
+    def _work(self) -> list[psutil.Process]:
+        below = psutil.Process(self.started.process.pid).children(recursive=True)
+        return [process for process in below if "worker" in command_of(process)]
 
     def stop(self) -> int:
         """End it as a service manager does."""

@@ -1,26 +1,26 @@
 """`docmill serve`: database, API, page and worker processes in one command.
 
 The API runs in this process; workers are processes of their own, because a worker may be ended by
-what it works on. A worker that dies is replaced. On SIGTERM the API stops first, then the workers
-drain, then the embedded database shuts down. Workers hold the reading end of a pipe from here, so
-they drain as well when this process is killed and nobody tells them.
+what it works on. They are forked from one warm process, and share its memory. A worker that dies is
+replaced. On SIGTERM the API stops first, then the workers drain, then the embedded database shuts
+down. Workers hold the reading end of a pipe from here, so they drain as well when this process is
+killed and nobody tells them.
 """
 
 import logging
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from docmill import embed, worker_process
+from docmill import embed
 from docmill.config import Settings
 from docmill.database import Addresses, ApiDatabase
 from docmill.errors import Unavailable
@@ -28,6 +28,8 @@ from docmill.parse_process import parser_zygote
 from docmill.tick import Tick
 from docmill.web.app import create_app
 from docmill.web.wire import ACCEPTED_AT_ONCE, HEAD_BYTES, wire
+from docmill.worker_process import how_it_ended, worker_zygote
+from docmill.zygote import Forks
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -140,13 +142,16 @@ def _signals_end(server: uvicorn.Server) -> Iterator[None]:
 @contextmanager
 def _workers(settings: Settings, addresses: Addresses, table: int | None) -> Iterator[None]:
     """Keep the worker processes running for the length of a block, then drain them."""
-    zygote = parser_zygote(nicer=BEHIND_REQUESTS)
-    if settings.workers:
-        zygote.start()
-    shared = {"--zygote": zygote.wishes.fileno()}
+    if not settings.workers:
+        yield
+        return
+    parsers = parser_zygote(nicer=BEHIND_REQUESTS)
+    parsers.start()
+    shared = {"--zygote": parsers.wishes.fileno()}
     if table is not None:
         shared["--embedding-table"] = table
-    keepers = [WorkerKeeper(number, addresses, shared) for number in range(1, settings.workers + 1)]
+    workers = worker_zygote(addresses, shared, nicer=BEHIND_REQUESTS)
+    keepers = [WorkerKeeper(number, workers) for number in range(1, settings.workers + 1)]
     for keeper in keepers:
         keeper.start()
     try:
@@ -156,21 +161,17 @@ def _workers(settings: Settings, addresses: Addresses, table: int | None) -> Ite
             keeper.ask_to_drain()
         for keeper in keepers:
             keeper.wait(settings.drain_seconds + KILL_AFTER_SECONDS)
-        zygote.close()
+        workers.close()
+        parsers.close()
 
 
 class WorkerKeeper:
-    """One worker process, replaced when it dies, with longer pauses if it dies at once.
+    """One worker process, replaced when it dies, with longer pauses if it dies at once."""
 
-    `shared` are descriptors that it inherits, by the options that tell it of them.
-    """
-
-    def __init__(self, number: int, addresses: Addresses, shared: Mapping[str, int]) -> None:
-        self._number = number
-        self._shared = shared
-        self._environment = worker_process.environment(addresses)
+    def __init__(self, number: int, workers: Forks) -> None:
+        self._workers = workers
         self._ended = threading.Event()
-        self._process = self._spawn()
+        self._begin()
         self._thread = threading.Thread(target=self._keep, name=f"keeper-{number}", daemon=True)
 
     def start(self) -> None:
@@ -181,48 +182,44 @@ class WorkerKeeper:
         """Ask the process to end, and replace it no more."""
         self._ended.set()
         self._thread.join()
-        self._process.terminate()
+        os.close(self._stdin)
 
     def wait(self, seconds: float) -> None:
         """Wait for the process; one that does not end in time is killed, its leases run out."""
         try:
             self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             log.warning("worker process %s does not end and is killed", self._process.pid)
             self._process.kill()
-            self._process.wait()
-        if self._process.stdin:
-            self._process.stdin.close()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        sharing = [f"{option}={descriptor}" for option, descriptor in self._shared.items()]
-        process = subprocess.Popen(
-            worker_process.command(*sharing),
-            stdin=subprocess.PIPE,
-            env=self._environment,
-            pass_fds=tuple(self._shared.values()),
-        )
-        niceness = os.getpriority(os.PRIO_PROCESS, 0) + BEHIND_REQUESTS
-        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
-        return process
+    def _begin(self) -> None:
+        """Have a worker: it drains when its stdin, of which we have the other end, is closed."""
+        stdin, self._stdin = os.pipe()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        self._process = self._workers.fork(stdin, stdout=nowhere)
+        os.close(stdin)
+        os.close(nowhere)
 
     def _keep(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         started = time.monotonic()
         while not self._ended.wait(LOOK_AFTER_WORKERS_SECONDS):
-            if self._process.poll() is None:
+            status = self._process.poll()
+            if status is None:
                 continue
             if time.monotonic() - started > STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
-            log.error(
-                "worker process %s died (%s) and is replaced",
-                self._process.pid,
-                worker_process.how_it_ended(self._process.returncode),
-            )
+            if self._process.orphaned:
+                log.error("worker process %s drains and is replaced", self._process.pid)
+            else:
+                log.error(
+                    "worker process %s died (%s) and is replaced",
+                    self._process.pid,
+                    how_it_ended(status),
+                )
             if self._ended.wait(pause):
                 return
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-            if self._process.stdin:
-                self._process.stdin.close()
-            self._process = self._spawn()
+            os.close(self._stdin)
+            self._begin()
             started = time.monotonic()

@@ -21,6 +21,7 @@ from docmill.command_settings import (
     settings_as_flags,
     sigterm_unwinds,
 )
+from docmill.forking import fork_for_each_wish
 from docmill.worker import Worker
 from docmill.zygote import SharedZygote
 
@@ -37,6 +38,7 @@ EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: cron may simply try again
     help="With --once: give back what is not finished by then.",
 )
 @click.option("--end-with-stdin", is_flag=True, hidden=True)
+@click.option("--forked", is_flag=True, hidden=True)
 @click.option("--embedding-table", type=int, hidden=True)
 @click.option("--zygote", type=int, hidden=True)
 @settings_as_flags(*DATABASE_FLAGS, *WORK_FLAGS, "drain_seconds", "metrics_port", "metrics_host")
@@ -45,6 +47,7 @@ def worker_command(
     once: bool,
     max_seconds: float,
     end_with_stdin: bool,
+    forked: bool,
     embedding_table: int | None,
     zygote: int | None,
     **flags: str | None,
@@ -55,6 +58,10 @@ def worker_command(
     """
     settings = configured(flags)
     unavailable = EXIT_TEMPORARY if once else EXIT_UNAVAILABLE
+    with explained(unavailable):
+        embedder = embed.create_embedder(settings, embedding_table)
+    if forked:  # from here on, this is one of many workers
+        fork_for_each_wish(keeps=[] if zygote is None else [zygote])
     with (
         explained(unavailable),
         tracing.sending("worker"),
@@ -66,7 +73,7 @@ def worker_command(
             working = Worker(
                 settings,
                 where.worker,
-                embed.create_embedder(settings, embedding_table),
+                embedder,
                 None if zygote is None else SharedZygote(zygote),
             )
         stop_on_signals(working)

@@ -3,9 +3,27 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from docmill.database import Addresses
+from docmill.zygote import Program, Zygote
+
+
+def worker_zygote(addresses: Addresses, shared: Mapping[str, int], *, nicer: int) -> Zygote:
+    """Where the workers of a server come from.
+
+    `shared` are descriptors that they inherit, by the options that tell them. `nicer`: by how much
+    their niceness is above ours.
+    """
+    options = [f"{option}={descriptor}" for option, descriptor in shared.items()]
+    program = Program(
+        "workers",
+        command("--forked", *options),
+        # A fork takes only one thread along, so libraries start none of theirs.
+        environment(addresses) | {"OPENBLAS_NUM_THREADS": "1"},
+        inherits=tuple(shared.values()),
+    )
+    return Zygote(program, nicer=nicer)
 
 
 def command(*arguments: str) -> Sequence[str]:

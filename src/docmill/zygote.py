@@ -29,24 +29,29 @@ AGAIN_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a zygote runs: see `forking`. `forks` are what it forks, for the log."""
+    """What a zygote runs: see `forking`. `forks` are what it forks, for the log.
+
+    It inherits the descriptors of `inherits`, and works in `folder`, or else in ours.
+    """
 
     forks: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    folder: str
+    folder: str | None = None
+    inherits: Sequence[int] = ()
 
 
 class Forked:
     """A process that was forked for us; used by one thread at a time.
 
     `pid` is None until its birth was heard of, `status` until its end was: an exit status, negative
-    for a signal.
+    for a signal. `orphaned`: it was the zygote that ended, and no more will be heard of this one.
     """
 
     def __init__(self, tie: socket.socket) -> None:
         self.pid: int | None = None
         self.status: int | None = None
+        self.orphaned = False
         self._tie = tie
         self._poll = select.poll()
         self._poll.register(tie, select.POLLIN)
@@ -93,7 +98,8 @@ class Forked:
         if self.status is not None or not self._poll.poll(seconds * 1000):
             return False
         said = self._tie.recv(NUMBER.size)
-        if not said:  # the zygote was ended, and takes with it what it forked
+        if not said:
+            self.orphaned = True
             self.status = -signal.SIGKILL
         elif self.pid is None:
             (self.pid,) = NUMBER.unpack(said)
@@ -180,6 +186,7 @@ class Zygote:
             stdout=subprocess.DEVNULL,
             env=self._program.environment,
             cwd=self._program.folder,
+            pass_fds=self._program.inherits,
             # In no session of its own, where its niceness would count for nothing: Linux shares
             # processors out between sessions first.
         )

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
 import pytest
 
 from docmill import database, embedded_postgres
@@ -108,9 +107,8 @@ def test_upload_in_slices_arrives_whole(place: Place) -> None:
 def test_document_of_a_killed_worker_ends(place: Place) -> None:
     document_id = place.docmill.upload("rescued.pdf", long_pdf(900))
     place.docmill.begun(document_id)
-    for process in psutil.Process(place.docmill.started.process.pid).children():
-        if "worker" in process.cmdline():
-            process.kill()
+    for process in place.docmill.workers():
+        process.kill()
     place.docmill.completed(document_id)
 
 

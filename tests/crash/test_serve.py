@@ -15,6 +15,8 @@ from docmill.serve import BEHIND_REQUESTS
 from running import SERVES, Docmill, Started, until
 from witness import long_pdf
 
+MIB = 1 << 20
+
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
@@ -40,15 +42,52 @@ def test_killed_docmill_goes_on_after_its_restart_and_leaves_no_process(data_dir
 
 def test_died_worker_process_is_replaced_and_it_is_said(data_dir: Path) -> None:
     docmill = Docmill(data_dir, "--workers", "1", env={"DOCMILL_LEASE_SECONDS": "2"})
-    (worker,) = [
-        process
-        for process in psutil.Process(docmill.started.process.pid).children()
-        if "worker" in process.cmdline()
-    ]
+    (worker,) = until(lambda: docmill.workers() or None, "it has its worker")
     os.kill(worker.pid, signal.SIGKILL)
     docmill.started.says(r"worker process \d+ died \(signal 9, SIGKILL\) and is replaced")
     docmill.completed(docmill.upload("a.txt", b"somebody works again"))
     assert docmill.stop() == 0
+
+
+def test_workers_share_most_of_their_memory_with_what_they_are_forked_from(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, "--workers", "2")
+    workers = both_of(docmill)
+    docmill.completed(docmill.upload("a.txt", b"both are at work, or wait for it"))
+    zygote = forked_from(workers)
+    assert zygote.num_threads() == 1, "a fork takes only one along"
+    for worker in workers:
+        assert worker.memory_full_info().uss < 20 * MIB  # started by itself, it has more than 45
+    assert docmill.stop() == 0
+
+
+def test_workers_drain_and_are_replaced_when_what_they_are_forked_from_dies(data_dir: Path) -> None:
+    docmill = Docmill(data_dir, "--workers", "2")
+    workers = both_of(docmill)
+    document_id = docmill.upload("a.pdf", long_pdf(1500))
+    docmill.begun(document_id)
+
+    forked_from(workers).kill()
+
+    docmill.started.says(r"the process that forks workers died \(status -9\) and is replaced")
+    for _ in workers:
+        docmill.started.says(r"worker process \d+ drains and is replaced")
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    assert docmill.completed(document_id)["progress"]["parse"]["done"] == 1500
+    jobs = docmill.http.get(f"/documents/{document_id}/jobs").json()["jobs"]
+    outcomes = {attempt["outcome"] for job in jobs for attempt in job["attempts"]}
+    assert outcomes <= {"succeeded", "released"}, "what they held was ended or given back"
+    assert docmill.stop() == 0
+
+
+def both_of(docmill: Docmill) -> list[psutil.Process]:
+    until(lambda: len(docmill.workers()) == 2, "both workers are there")
+    return docmill.workers()
+
+
+def forked_from(workers: list[psutil.Process]) -> psutil.Process:
+    (zygote,) = {worker.parent() for worker in workers}
+    assert zygote is not None
+    return zygote
 
 
 def test_workers_and_their_parsers_yield_to_requests(data_dir: Path) -> None:

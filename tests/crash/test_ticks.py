@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
-import psutil
 import pytest
 
 from docmill.database import Sync
@@ -99,7 +98,7 @@ def test_killed_tick_is_told_and_the_next_goes_on(admin: Sync, api: Docmill) -> 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(api.http.post, "/internal/tick", json={"budget_ms": 60_000})
         until(lambda: holds_a_job(admin), "it works")
-        (worker,) = workers_of(api)
+        (worker,) = api.workers()
         worker.kill()
         assert (answer.result().status_code, answer.result().json()["code"]) == (500, "TICK_FAILED")
     until(lambda: due(admin), "its lease is over")
@@ -110,11 +109,6 @@ def test_killed_tick_is_told_and_the_next_goes_on(admin: Sync, api: Docmill) -> 
 def holds_a_job(admin: Sync) -> bool:
     row = admin.execute("select count(*) as n from processing_jobs where status = 'running'")
     return bool((row.fetchone() or {})["n"])
-
-
-def workers_of(api: Docmill) -> list[psutil.Process]:
-    children = psutil.Process(api.started.process.pid).children()
-    return [child for child in children if "worker" in child.cmdline()]
 
 
 def test_slice_goes_on_when_its_scheduler_hangs_up(admin: Sync, api: Docmill) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
 
 from docmill import migrate
@@ -42,11 +41,6 @@ def served(url: str, python: str = sys.executable) -> Docmill:
     return Docmill(None, "--workers", "1", env=env, python=python)
 
 
-def workers_of(docmill: Docmill) -> set[int]:
-    children = psutil.Process(docmill.started.process.pid).children()
-    return {child.pid for child in children if "worker" in child.cmdline()}
-
-
 def worked(admin: Sync) -> set[int]:
     """The processes that ended something well."""
     rows = admin.execute(
@@ -69,7 +63,8 @@ def test_previous_version_and_this_one_share_the_work_of_one_database(
         after = served(scene.url)
         stack.callback(after.stop)
         both = (before, after)
-        versions = {pid for docmill in both for pid in workers_of(docmill)}
+        until(lambda: all(docmill.workers() for docmill in both), "each has its worker")
+        versions = {worker.pid for docmill in both for worker in docmill.workers()}
         sent: list[str] = []
 
         def shared() -> bool:
