@@ -8,8 +8,10 @@ after a crash.
 import hashlib
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from bare_loop import Loop, Read
@@ -160,22 +162,40 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
-def copied(url: str, files: Sequence[Path], repeat: int, processes: int, *, indexed: bool) -> float:
-    """Seconds from the first byte to the last commit; the processes are warm before.
+class Gates(NamedTuple):
+    """What the processes share: files to read, how many are ready, and whether to begin."""
+
+    waiting: "multiprocessing.Queue"
+    ready: Semaphore
+    go: Event
+
+
+def copied(
+    url: str,
+    files: Sequence[Path],
+    warm: Sequence[Path],
+    repeat: int,
+    processes: int,
+    *,
+    indexed: bool,
+) -> float:
+    """Seconds from the first byte to the last commit; each process has kept `warm` before.
 
     With `repeat` each file is so many documents, and its bytes are kept once, as docmill does it.
     `indexed`: each vector goes into the index of vectors as it comes.
     """
     context = multiprocessing.get_context("spawn")
-    waiting, ready, go = context.Queue(), context.Semaphore(0), context.Event()
+    gates = Gates(context.Queue(), context.Semaphore(0), context.Event())
+    with postgres.bare_connection(url) as connection:
+        warm_ids = {path: uuid4() for path in warm}
+        Tables(connection).keep_files([(i, path.read_bytes()) for path, i in warm_ids.items()])
     children = [
-        context.Process(target=work, args=(url, waiting, ready, go, indexed))
-        for _ in range(processes)
+        context.Process(target=work, args=(url, warm_ids, gates, indexed)) for _ in range(processes)
     ]
     for child in children:
         child.start()
     for _ in children:
-        ready.acquire()
+        gates.ready.acquire()
     with postgres.bare_connection(url) as connection:
         tables = Tables(connection)
         ids = {path: uuid4() for path in files}
@@ -185,10 +205,10 @@ def copied(url: str, files: Sequence[Path], repeat: int, processes: int, *, inde
         ids = {path: contents[path.read_bytes()] for path in files}
     for _ in range(repeat):
         for path in files:
-            waiting.put((path, ids[path]))
+            gates.waiting.put((path, ids[path]))
     for _ in children:
-        waiting.put(None)
-    go.set()
+        gates.waiting.put(None)
+    gates.go.set()
     for child in children:
         child.join()
         assert child.exitcode == 0
@@ -196,15 +216,19 @@ def copied(url: str, files: Sequence[Path], repeat: int, processes: int, *, inde
 
 
 def work(
-    url: str, waiting: "multiprocessing.Queue", ready: object, go: object, indexed: bool
+    url: str,
+    warm: Mapping[Path, UUID],
+    gates: Gates,
+    indexed: bool,
 ) -> None:
     """One process: read what comes, and keep it by the hundreds of passages."""
     loop, made, passages = Loop(), [], 0
     with postgres.bare_connection(url) as connection:
         tables = Tables(connection, indexed=indexed)
-        ready.release()
-        go.wait()
-        while (item := waiting.get()) is not None:
+        tables.keep([(uuid4(), file, path.name, loop.read(path)) for path, file in warm.items()])
+        gates.ready.release()
+        gates.go.wait()
+        while (item := gates.waiting.get()) is not None:
             path, file_id = item
             read = loop.read(path)
             made.append((uuid4(), file_id, path.name, read))

@@ -1,9 +1,10 @@
-"""The limit of a status: one route, one SELECT by primary key, the row as JSON.
+"""The limit of a request: one route, one statement, its answer as JSON.
 
     python bench/bare_route.py DATABASE_ADDRESS
 
-The same framework, server and driver as docmill's; no owner, no row-level security, no state, no
-ETag. Prints its address, and ends with its standard input.
+The same framework, server and driver as docmill's. A status is one SELECT by primary key: no owner,
+no row-level security, no state, no ETag. An upload is one INSERT of the bytes: no digest, no
+document, no job. Prints its address, and ends with its standard input.
 """
 
 import os
@@ -15,7 +16,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, UploadFile
 from fastapi.responses import JSONResponse
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -23,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool
 SELECT = """select id::text as document_id, filename, status, stage, version, pages_done,
                    pages_total, chunks_done, chunks_total, embedded_done
             from docmill.documents where id = %s"""
+INSERT = "insert into public.bench_files (data) values (%b) returning id"
 
 pool = AsyncConnectionPool(
     sys.argv[1], kwargs={"row_factory": dict_row}, min_size=1, max_size=10, open=False
@@ -45,6 +47,15 @@ async def status(document_id: UUID) -> JSONResponse:
     async with pool.connection() as connection:
         cursor = await connection.execute(SELECT, [document_id])
         return JSONResponse(await cursor.fetchone())
+
+
+@app.post("/documents", status_code=202)
+async def upload(file: UploadFile) -> JSONResponse:
+    """The file's bytes in one row."""
+    content = await file.read()
+    async with pool.connection() as connection:
+        cursor = await connection.execute(INSERT, [content])
+        return JSONResponse(await cursor.fetchone(), 202)
 
 
 def end_with_stdin() -> None:

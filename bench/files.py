@@ -113,6 +113,15 @@ def small_texts(folder: Path, count: int) -> list[Path]:
     return texts(folder, count, words=150)
 
 
+def warm_ups(folder: Path) -> list[Path]:
+    """Texts and short PDFs, for what is done only the first time: all of it before the clock."""
+    paths = texts(folder, 16, words=140)
+    for number in range(16):
+        paths.append(folder / f"warm-{number:02}.pdf")
+        paths[-1].write_bytes(long_pdf(3, f"warm {number}"))
+    return paths
+
+
 def texts(folder: Path, count: int, words: int) -> list[Path]:
     """Texts of so many words, all different."""
     paths = [folder / f"text-{words}-{number:05}.txt" for number in range(count)]

@@ -1,7 +1,8 @@
 """POST of 10 kB until the 202, against one INSERT of the same bytes, committed.
 
-No worker runs: what is measured is the request alone. Between the two lie HTTP, the form, the
-digest, and the rows of the document and its first job, of which an INSERT of bytes knows nothing.
+No worker runs: what is measured is the request alone. Between the two lie HTTP and the form, which
+a bare route with that INSERT has as well, and the digest and the rows of the document and its first
+job, of which neither knows.
 """
 
 import os
@@ -9,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 
 from harness import Bench, Numbers, Row, Target, interleaved, percentile
-from served import Client, served
+from served import Client, bare_route, served
 
 import postgres
 
 BYTES = 10_000
 WARM_UP = 20
+ROUTE = "a bare route with that INSERT"
 
 
 def run(bench: Bench) -> Iterator[Row]:
@@ -25,6 +27,8 @@ def run(bench: Bench) -> Iterator[Row]:
         postgres.migrated(server) as url,
         served(url, workers=0) as (address, _),
         Client(address) as client,
+        bare_route(url) as bare_address,
+        Client(bare_address) as bare_client,
         postgres.bare_connection(url) as bare,
     ):
         bare.execute(
@@ -36,12 +40,19 @@ def run(bench: Bench) -> Iterator[Row]:
         def post(content: bytes) -> None:
             client.post("a.txt", content)
 
+        def post_to_bare(content: bytes) -> None:
+            bare_client.post("a.txt", content)
+
         def insert(content: bytes) -> None:
             bare.execute("insert into public.bench_files (data) values (%b)", [content])
 
         samples = interleaved(
             bench.rounds,
-            {"docmill": lambda _: timed(post, count), "one INSERT": lambda _: timed(insert, count)},
+            {
+                "docmill": lambda _: timed(post, count),
+                ROUTE: lambda _: timed(post_to_bare, count),
+                "one INSERT": lambda _: timed(insert, count),
+            },
         )
     for what, target in (("p50", Target(3, at_most=True)), ("p99", None)):
         yield Row(
@@ -53,6 +64,14 @@ def run(bench: Bench) -> Iterator[Row]:
             theirs=samples["one INSERT"][what],
             target=target,
         )
+    yield Row(
+        line="post_small",
+        what="POST 10 kB → 202, p50",
+        unit="ms",
+        ours=samples["docmill"]["p50"],
+        against=ROUTE,
+        theirs=samples[ROUTE]["p50"],
+    )
 
 
 def timed(act: Callable[[bytes], None], count: int) -> Numbers:

@@ -236,6 +236,19 @@ def served(where: Path | str, workers: int, **settings: str) -> Iterator[tuple[s
             process.terminate()
 
 
+@contextlib.contextmanager
+def bare_route(url: str) -> Iterator[str]:
+    """The route's address."""
+    command = [sys.executable, str(Path(__file__).with_name("bare_route.py")), url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
     while True:
         ended = process.poll() is not None  # looked at first: its last words are read then

@@ -14,7 +14,7 @@ from typing import Any
 
 import files
 from harness import Bench, Numbers, Row, Target, interleaved
-from served import Client, served
+from served import Client, bare_route, served
 
 import postgres
 from docmill.database import connect
@@ -116,16 +116,3 @@ def saturated(client: Client, url: str, documents: int) -> Iterator[None]:
             pass
         yield
         assert left(), "the workers ran out of work: the numbers are of an idle docmill"
-
-
-@contextmanager
-def bare_route(url: str) -> Iterator[str]:
-    """The route's address."""
-    command = [sys.executable, str(HERE / "bare_route.py"), url]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        assert process.stdin is not None
-        process.stdin.close()

@@ -6,6 +6,7 @@ One process, because a folder of Chroma's has one writer. Added passages survive
 import json
 import multiprocessing
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import chromadb
@@ -17,10 +18,12 @@ PASSAGES_PER_ADD = 1000
 loop: Loop
 
 
-def warm(ready: object) -> None:
-    """Load the libraries, once per process."""
+def load(warm: Sequence[Path], ready: object) -> None:
+    """Load the libraries, once per process, and use them."""
     global loop  # noqa: PLW0603 - a process of a pool has no other place
     loop = Loop()
+    for path in warm:
+        loop.read(path)
     ready.release()
 
 
@@ -42,7 +45,8 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Semaphore(0)
     processes = two_processes.PROCESSES
-    with context.Pool(processes, initializer=warm, initargs=(ready,)) as pool:
+    warm = [Path(name) for name in wanted["warm"]]
+    with context.Pool(processes, initializer=load, initargs=(warm, ready)) as pool:
         for _ in range(processes):
             ready.acquire()
         begun = time.perf_counter()
