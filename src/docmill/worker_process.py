@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from docmill.database import Addresses
 from docmill.zygote import Program, Zygote
 
+# libpq looks for a Kerberos ticket before it connects, which ends a forked process of macOS
+# (PostgreSQL's bug 16041, psycopg's issue 1136).
+SAFE_IN_A_FORK = {"PGGSSENCMODE": "disable"} if sys.platform == "darwin" else {}
+
 
 def worker_zygote(addresses: Addresses, shared: Mapping[str, int], *, nicer: int) -> Zygote:
     """Where the workers of a server come from.
@@ -20,7 +24,7 @@ def worker_zygote(addresses: Addresses, shared: Mapping[str, int], *, nicer: int
         "workers",
         command("--forked", *options),
         # A fork takes only one thread along, so libraries start none of theirs.
-        environment(addresses) | {"OPENBLAS_NUM_THREADS": "1"},
+        SAFE_IN_A_FORK | environment(addresses) | {"OPENBLAS_NUM_THREADS": "1"},
         inherits=tuple(shared.values()),
     )
     return Zygote(program, nicer=nicer)
