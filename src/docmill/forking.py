@@ -13,25 +13,24 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Collection
+from collections.abc import Sequence
 from contextlib import suppress
 
 from docmill.zygote import FILES_OF_A_WISH, NUMBER
 
-FIRST_NOT_STANDARD = 3  # descriptors: 0 to 2 are
 # Who ends a service may tell all of its processes at once. The server's then end in its order.
 NOT_FOR_US = (signal.SIGTERM, signal.SIGINT)
 
 
-def fork_for_each_wish(keeps: Collection[int] = ()) -> None:
+def fork_for_each_wish() -> None:
     """Fork for each wish; returns in each fork, and nowhere else.
 
-    Of what is open, a fork has its own stdin and stdout, our stderr and the descriptors it `keeps`.
+    A fork has a stdin and a stdout of its own, and whatever else was open before.
     """
     # What the collector does not visit stays shared: it writes into all that it looks at.
     gc.collect()
     gc.freeze()
-    _Forking(socket.socket(fileno=0), keeps).run()
+    _Forking(socket.socket(fileno=0)).run()
 
 
 class _Forking:
@@ -41,15 +40,14 @@ class _Forking:
     is something else by then.
     """
 
-    def __init__(self, wishes: socket.socket, keeps: Collection[int]) -> None:
+    def __init__(self, wishes: socket.socket) -> None:
         self._wishes = wishes
-        self._keeps = sorted(keeps)
         self._forks: dict[int, int] = {}  # process ids, by ties
-        self._ends, told = os.pipe()
-        os.set_blocking(told, False)
+        self._ends, self._told = os.pipe()
+        os.set_blocking(self._told, False)
         self._handlers = {number: signal.signal(number, signal.SIG_IGN) for number in NOT_FOR_US}
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler nothing is told
-        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
         self._poll = select.poll()
         for descriptor in (wishes.fileno(), self._ends):
             self._poll.register(descriptor, select.POLLIN)
@@ -72,35 +70,30 @@ class _Forking:
         wish, descriptors, _, _ = socket.recv_fds(self._wishes, 1, FILES_OF_A_WISH)
         if not wish:
             raise SystemExit
-        if len(descriptors) == FILES_OF_A_WISH:
+        if len(descriptors) == FILES_OF_A_WISH and (fork := forked()) is not None:
             stdin, stdout, tie = descriptors
-            with suppress(OSError):  # no memory or no process left; the tie's end says so
-                fork = os.fork()
-                if fork == 0:
-                    self._leave(stdin, stdout)
-                    return True
-                self._forks[tie] = fork
-                self._poll.register(tie, select.POLLIN)
-                tell(tie, fork)
-                descriptors.remove(tie)
+            if fork == 0:
+                os.dup2(stdin, 0)
+                os.dup2(stdout, 1)
+                self._leave(descriptors)
+                return True
+            self._forks[tie] = fork
+            self._poll.register(tie, select.POLLIN)
+            tell(tie, fork)
+            descriptors.remove(tie)
         for descriptor in descriptors:
             os.close(descriptor)
         return False
 
-    def _leave(self, stdin: int, stdout: int) -> None:
-        """Keep nothing of the zygote's, nor of the other forks', but what is to be kept."""
+    def _leave(self, come_with_the_wish: Sequence[int]) -> None:
+        """Keep nothing of what the zygote has for itself and for the other forks."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._wishes.detach()
-        os.dup2(stdin, 0)
-        os.dup2(stdout, 1)
-        first = FIRST_NOT_STANDARD
-        for kept in self._keeps:
-            os.closerange(first, kept)
-            first = kept + 1
-        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        for descriptor in (self._ends, self._told, *self._forks, *come_with_the_wish):
+            os.close(descriptor)
 
     def _report_ends(self) -> None:
         os.read(self._ends, select.PIPE_BUF)
@@ -115,6 +108,14 @@ class _Forking:
                 self._poll.unregister(tie)
             tell(tie, os.waitstatus_to_exitcode(status))
             os.close(tie)
+
+
+def forked() -> int | None:
+    """What `os.fork` says; None where no memory or no process is left: the tie's end says so."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
 
 
 def tell(tie: int, number: int) -> None:

@@ -9,6 +9,8 @@ import os
 from docmill import parse_child
 from docmill.forking import fork_for_each_wish
 
+FIRST_NOT_STANDARD = 3  # descriptors: 0 to 2 are
+
 
 def main() -> None:
     """Fork parsers; and be one, in each of them."""
@@ -16,6 +18,7 @@ def main() -> None:
 
     zygote = os.getpid()
     fork_for_each_wish()
+    os.closerange(FIRST_NOT_STANDARD, os.sysconf("SC_OPEN_MAX"))
     os.setpgid(0, 0)  # Ctrl-C is for the worker, which lets the document end
     parse_child.main(zygote)
 

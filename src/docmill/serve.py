@@ -3,8 +3,8 @@
 The API runs in this process; workers are processes of their own, because a worker may be ended by
 what it works on. They are forked from one warm process, and share its memory. A worker that dies is
 replaced. On SIGTERM the API stops first, then the workers drain, then the embedded database shuts
-down. Workers hold the reading end of a pipe from here, so they drain as well when this process is
-killed and nobody tells them.
+down. The stdin of a worker ends here, so it drains as well when this process is killed and nobody
+tells it.
 """
 
 import logging
@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
@@ -182,7 +183,7 @@ class WorkerKeeper:
         """Ask the process to end, and replace it no more."""
         self._ended.set()
         self._thread.join()
-        os.close(self._stdin)
+        self._held.close()
 
     def wait(self, seconds: float) -> None:
         """Wait for the process; one that does not end in time is killed, its leases run out."""
@@ -193,12 +194,10 @@ class WorkerKeeper:
             self._process.kill()
 
     def _begin(self) -> None:
-        """Have a worker: it drains when its stdin, of which we have the other end, is closed."""
-        stdin, self._stdin = os.pipe()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        self._process = self._workers.fork(stdin, stdout=nowhere)
-        os.close(stdin)
-        os.close(nowhere)
+        """Have a worker. It drains when the other end of its stdin, which we hold, is closed."""
+        self._held, stdin = socket.socketpair()
+        with stdin, Path(os.devnull).open("wb") as nowhere:
+            self._process = self._workers.fork(stdin.fileno(), nowhere.fileno())
 
     def _keep(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -220,6 +219,9 @@ class WorkerKeeper:
             if self._ended.wait(pause):
                 return
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-            os.close(self._stdin)
-            self._begin()
+            self._held.close()
             started = time.monotonic()
+            try:
+                self._begin()
+            except OSError:  # no descriptor left; soon again
+                log.exception("no worker process can be started now")

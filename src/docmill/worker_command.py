@@ -61,7 +61,7 @@ def worker_command(
     with explained(unavailable):
         embedder = embed.create_embedder(settings, embedding_table)
     if forked:  # from here on, this is one of many workers
-        fork_for_each_wish(keeps=[] if zygote is None else [zygote])
+        fork_for_each_wish()
     with (
         explained(unavailable),
         tracing.sending("worker"),

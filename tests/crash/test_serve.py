@@ -58,6 +58,7 @@ def test_workers_share_most_of_their_memory_with_what_they_are_forked_from(data_
     for worker in workers:
         assert worker.memory_full_info().uss < 20 * MIB  # started by itself, it has more than 45
     assert docmill.stop() == 0
+    assert "Traceback" not in "\n".join(docmill.started.said)
 
 
 def test_workers_drain_and_are_replaced_when_what_they_are_forked_from_dies(data_dir: Path) -> None:
