@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import in_memory
+import running
 from docmill import database, embedded_postgres, migrate
 from docmill.database import Addresses, Sync
 
@@ -53,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Leave what tests that failed may be asked about, until the next run."""
+    """Leave the files that tests that failed may be asked about, but no process of theirs."""
+    running.end_what_is_left()
     removal = session.config.stash[REMOVAL]
     if exitstatus and removal:
         removal.cancel()

@@ -91,6 +91,7 @@ class Started:
             self.process = _typed([*within, python, "-m", "docmill", *arguments], whole, folder)
         else:
             self.process = Fork(arguments, whole)
+        _running.add(self)
         self.began = time.monotonic()
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -143,12 +144,22 @@ class Started:
     def wait(self) -> int:
         """Wait for the end; the exit status."""
         status = self.process.wait(PATIENCE_SECONDS)
+        _running.discard(self)
         self._reader.join(PATIENCE_SECONDS)  # children may hold its output for a moment longer
         # Closing what is being read would wait for ever.
         assert not self._reader.is_alive(), "some child of it holds its output still"
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
+
+
+_running: set[Started] = set()
+
+
+def end_what_is_left() -> None:
+    """End what tests that failed have left running, and with it all that it has started."""
+    for started in list(_running):
+        started.kill()
 
 
 def _typed(
