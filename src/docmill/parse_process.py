@@ -155,7 +155,7 @@ class ParseProcess:
         )
 
     def _ready_child(self) -> "Child":
-        if self._child and not (self._child.idle and self._child.process.poll() is None):
+        if self._child and not (self._child.idle and self._child.lives):
             self.close()
         self._child = self._child or Child(self._zygote)
         return self._child
@@ -194,6 +194,11 @@ class Child:
         self.idle = True
         self.served = 0
         self._seen: psutil.Process | None = None
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is there. The end of its pipe says so at once, the zygote a little later."""
+        return not any(event & select.POLLHUP for _, event in self.poll.poll(0))
 
     def ask(self, request: Request, file: int) -> None:
         """Send a request and its file. A child that died meanwhile is met by `receive`."""

@@ -247,6 +247,20 @@ def test_killed_child_fails_its_document_and_no_other(
     assert_usable(parser, short)
 
 
+def test_child_whose_end_the_zygote_has_not_told_is_replaced_unnoticed(
+    make: Make, zygote: Zygote, short: Path
+) -> None:
+    parser = make(ParseLimits())
+    assert_usable(parser, short)
+    child = psutil.Process(pid_of(parser))
+    assert zygote.pid is not None
+    os.kill(zygote.pid, signal.SIGSTOP)
+    child.kill()
+    until(lambda: child.status() == psutil.STATUS_ZOMBIE, "it has ended")
+    threading.Timer(0.2, os.kill, (zygote.pid, signal.SIGCONT)).start()
+    assert_usable(parser, short)
+
+
 def test_child_killed_while_idle_is_replaced_unnoticed(parser: ParseProcess, short: Path) -> None:
     parser.start()
     pid = pid_of(parser)
