@@ -68,7 +68,7 @@ class Events:
 def listening(http: httpx2.Client) -> Iterator[Events]:
     events = Events(http)
     try:
-        until(lambda: events.kinds, "the snapshot is there")
+        until(lambda: bool(events.kinds), "the snapshot is there")
         yield events
     finally:
         events.close()

@@ -257,6 +257,7 @@ def test_child_whose_end_the_zygote_has_not_told_is_replaced_unnoticed(
     os.kill(zygote.pid, signal.SIGSTOP)
     child.kill()
     until(lambda: child.status() == psutil.STATUS_ZOMBIE, "it has ended")
+    until(lambda: child.num_threads() == 1, "so have its other threads, which keep its files open")
     threading.Timer(0.2, os.kill, (zygote.pid, signal.SIGCONT)).start()
     assert_usable(parser, short)
 
