@@ -3,8 +3,8 @@
 The API runs in this process; workers are processes of their own, because a worker may be ended by
 what it works on. They are forked from one warm process, and share its memory. A worker that dies is
 replaced. On SIGTERM the API stops first, then the workers drain, then the embedded database shuts
-down. The stdin of a worker ends here, so it drains as well when this process is killed and nobody
-tells it.
+down. When this process is killed and nobody tells them, workers are killed by the process that they
+are forked from, and their leases run out.
 """
 
 import logging
